@@ -1,0 +1,3 @@
+from tasks import deploy_stack
+
+deploy_stack()

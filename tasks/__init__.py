@@ -1,0 +1,35 @@
+"""Deploy functions that turn plain Debian and Ubuntu hosts into a production Apache Airflow.
+
+In a checkout::
+
+    from tasks import deploy_stack
+
+In another project, once ``pyinfra-airflow`` is installed::
+
+    from pyinfra_airflow.tasks import deploy_postgresql
+
+Each function takes ``settings``, by default what the inventory says of the host.
+"""
+
+from .airflow import deploy_airflow, deploy_database, deploy_services
+from .dags import deploy_dags
+from .postgresql import deploy_postgresql
+from .python import deploy_python
+from .rabbitmq import deploy_rabbitmq
+from .settings import Settings, SettingsError
+from .stack import deploy_stack
+from .system import deploy_system
+
+__all__ = [
+    "Settings",
+    "SettingsError",
+    "deploy_airflow",
+    "deploy_dags",
+    "deploy_database",
+    "deploy_postgresql",
+    "deploy_python",
+    "deploy_rabbitmq",
+    "deploy_services",
+    "deploy_stack",
+    "deploy_system",
+]

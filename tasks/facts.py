@@ -1,0 +1,259 @@
+"""What pyinfra can't ask yet. No fact here fails: what can't be known is an empty answer.
+
+pyinfra prints a fact's arguments with -v, so none of them is a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra.api import FactBase, QuoteString, StringCommand
+
+from . import locks
+from .settings import ENVIRONMENT
+
+AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
+PROBE = f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/airflow_probe.py"
+
+
+def shell(*bits: object) -> StringCommand:
+    """Join bits of a command without spaces between them."""
+    return StringCommand(*bits, _separator="")
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A file without its contents."""
+
+    sha256: str
+    user: str
+    group: str
+    mode: str
+
+
+class FileDigest(FactBase[Digest | None]):
+    """Owner, mode and checksum of a file; None when there is none."""
+
+    @staticmethod
+    def default() -> Digest | None:
+        return None
+
+    def command(self, path: str) -> StringCommand:
+        quoted = QuoteString(path)
+        return StringCommand(
+            "stat -c '%U %G %a'", quoted, "2>/dev/null && sha256sum <", quoted, "|| true"
+        )
+
+    def process(self, output: list[str]) -> Digest | None:
+        if len(output) < 2:
+            return None
+        user, group, mode = output[0].split()
+        return Digest(output[1].split()[0], user, group, mode)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A Python environment on the host."""
+
+    complete: bool
+    distributions: dict[str, str]
+
+
+class PythonEnvironment(FactBase[Installed | None]):
+    """The distributions in the environment at ``path``, read from file names alone."""
+
+    @staticmethod
+    def default() -> Installed | None:
+        return None
+
+    def command(self, path: str) -> StringCommand:
+        return StringCommand(
+            "cd", QuoteString(path), "2>/dev/null && ls -d .complete bin/python",
+            "lib/python*/site-packages/*.dist-info lib/python*/site-packages/*.egg-info",
+            "2>/dev/null || true",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> Installed | None:
+        if not output:
+            return None
+        complete = {".complete", "bin/python"}.issubset(output)
+        entries = [line for line in output if line.endswith("-info")]
+        return Installed(complete, locks.installed(entries))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit, and whether what it reads is newer than its process."""
+
+    active: bool
+    enabled: bool
+    reload: bool
+    """systemd has an older text of the unit than the disk."""
+    newer: tuple[str, ...]
+    """Files that changed after the unit started."""
+
+
+class UnitState(FactBase[Unit]):
+    """State of ``unit``, and which of ``reads`` are newer than ``started``, a file of its start."""
+
+    @staticmethod
+    def default() -> Unit:
+        return Unit(False, False, False, ())
+
+    def command(self, unit: str, started: str, reads: list[str]) -> StringCommand:
+        return StringCommand(
+            "systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload",
+            QuoteString(unit),
+            "2>/dev/null; find",
+            *(QuoteString(path) for path in reads),
+            "-maxdepth 0 -newer",
+            QuoteString(started),
+            "2>/dev/null || true",
+        )
+
+    def process(self, output: list[str]) -> Unit:
+        return Unit(
+            active="ActiveState=active" in output,
+            enabled="UnitFileState=enabled" in output,
+            reload="NeedDaemonReload=yes" in output,
+            newer=tuple(line for line in output if line.startswith("/")),
+        )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL cluster of Debian's."""
+
+    version: str
+    name: str
+
+
+class Clusters(FactBase[list[Cluster]]):
+    """The host's PostgreSQL clusters, the newest version last."""
+
+    default = list
+
+    def command(self) -> str:
+        return "pg_lsclusters -h 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> list[Cluster]:
+        rows = [line.split() for line in output if line.strip()]
+        clusters = [Cluster(version=row[0], name=row[1]) for row in rows]
+        return sorted(clusters, key=lambda cluster: int(cluster.version.partition(".")[0]))
+
+
+class Sql(FactBase[list[dict[str, Any]]]):
+    """Rows of a query to the newest cluster ``main``; none when it does not answer."""
+
+    default = list
+
+    def command(self, query: str) -> StringCommand:
+        rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({query}) t"
+        return StringCommand(PSQL, "-c", QuoteString(rows), "2>/dev/null || echo '[]'")
+
+    def process(self, output: list[str]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads("\n".join(output))
+        return rows
+
+
+# Debian's psql takes the newest cluster's port by itself.
+PSQL = "cd / && runuser -u postgres -- psql -XqAt -v ON_ERROR_STOP=1 -d postgres"
+
+
+class RabbitmqDefinitions(FactBase[dict[str, Any]]):
+    """Users, virtual hosts and permissions of the running broker; empty when it does not answer."""
+
+    default = dict
+
+    def command(self) -> str:
+        return "rabbitmqctl -q export_definitions - --format json 2>/dev/null </dev/null || true"
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        text = "\n".join(output)
+        definitions: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
+        return definitions
+
+
+class RabbitmqNodes(FactBase[list[str]]):
+    """Names of the Erlang nodes that have data on this host."""
+
+    default = list
+
+    def command(self) -> str:
+        return "ls -d /var/lib/rabbitmq/mnesia/*@*/ 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> list[str]:
+        names = [line.rstrip("/").rsplit("/", 1)[-1] for line in output]
+        return [name for name in names if not name.endswith("-plugins-expand")]
+
+
+class OwnName(FactBase[list[str]]):
+    """The host's own name and, where it resolves, the line that it resolves to."""
+
+    default = list
+
+    def command(self) -> str:
+        return 'hostname && getent hosts "$(hostname)" || true'
+
+
+class SchemaHead(FactBase[str | None]):
+    """The migration that the metadata database stands at; None when it can't be asked."""
+
+    @staticmethod
+    def default() -> str | None:
+        return None
+
+    def command(self) -> str:
+        return f"{PROBE} schema 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> str | None:
+        return output[-1] if output else None
+
+
+class LoginMatches(FactBase[bool]):
+    """Whether an administrator has this e-mail address and the password on standard input."""
+
+    @staticmethod
+    def default() -> bool:
+        return False
+
+    def command(self, user: str, email: str) -> StringCommand:
+        return StringCommand(
+            f"{PROBE} login", QuoteString(user), QuoteString(email), "2>/dev/null || true"
+        )
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["same"]
+
+
+class Healthy(FactBase[bool]):
+    """Whether a probe holds at once."""
+
+    @staticmethod
+    def default() -> bool:
+        return False
+
+    def command(self, probe: list[str]) -> StringCommand:
+        words = (QuoteString(word) for word in probe)
+        return StringCommand(PROBE, *words, "0 >/dev/null 2>&1 && echo yes || true")
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["yes"]
+
+
+class FolderDigests(FactBase[dict[str, str]]):
+    """Checksum of every file below ``path`` by its path in there; dot files of ours left out."""
+
+    default = dict
+
+    def command(self, path: str) -> StringCommand:
+        return StringCommand(
+            "cd", QuoteString(path), "2>/dev/null && find . -type f ! -name '*.pyc'",
+            "-exec sha256sum {} + || true",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        pairs = (line.split("  ", 1) for line in output)
+        return {name.removeprefix("./"): digest for digest, name in pairs}

@@ -1,0 +1,103 @@
+"""Lock files: which distributions an environment holds, and what has to change. Pure.
+
+A lock is a pip requirements file in which every line pins one distribution. A line that only
+some extras need says so with a marker: ``bitarray==0.8.1 ; extra == "hive"``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+
+class LockError(ValueError):
+    """A line of a lock is not a pin."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What separates an environment from its lock."""
+
+    missing: tuple[str, ...]
+    """Names to install, wrong versions included."""
+    foreign: tuple[str, ...]
+    """Names to remove."""
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.foreign)
+
+    def __str__(self) -> str:
+        parts = [f"install {name}" for name in self.missing]
+        return ", ".join(parts + [f"remove {name}" for name in self.foreign])
+
+
+def parse(text: str, extras: Iterable[str]) -> dict[str, str]:
+    """Read the pins of a lock that ``extras`` want: canonical name -> version."""
+    chosen = list(extras)
+    pins: dict[str, str] = {}
+    for line in text.splitlines():
+        statement = line.split(" #")[0].strip()
+        if statement and not statement.startswith("#"):
+            requirement = _pin(statement)
+            if _applies(requirement, chosen):
+                pins[canonicalize_name(requirement.name)] = next(
+                    iter(requirement.specifier)
+                ).version
+    return pins
+
+
+def _pin(statement: str) -> Requirement:
+    try:
+        requirement = Requirement(statement)
+    except InvalidRequirement as error:
+        raise LockError(f"{statement!r} is no requirement that pip could read") from error
+    if [specifier.operator for specifier in requirement.specifier] != ["=="]:
+        raise LockError(f"{statement!r} does not pin one version with ==")
+    return requirement
+
+
+def _applies(requirement: Requirement, extras: list[str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
+
+
+def render(pins: Mapping[str, str]) -> str:
+    """Write ``pins`` as a requirements file, in the order of their names."""
+    return "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
+
+
+def digest(pins: Mapping[str, str]) -> str:
+    """Name a set of pins by eight hexadecimal digits."""
+    return hashlib.sha256(render(pins).encode()).hexdigest()[:8]
+
+
+def installed(entries: Iterable[str]) -> dict[str, str]:
+    """Read the distributions from the names of ``*.dist-info`` and ``*.egg-info`` entries."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        stem = entry.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        name, _, version = stem.partition("-")
+        if version:
+            found[canonicalize_name(name)] = version.partition("-py")[0]
+    return found
+
+
+def difference(pins: Mapping[str, str], have: Mapping[str, str]) -> Difference:
+    """Compare what a lock wants with what an environment has."""
+    missing = [name for name in pins if not _same(pins[name], have.get(name))]
+    foreign = [name for name in have if name not in pins]
+    return Difference(tuple(sorted(missing)), tuple(sorted(foreign)))
+
+
+def _same(wanted: str, have: str | None) -> bool:
+    if have is None:
+        return False
+    try:
+        return Version(wanted) == Version(have)
+    except InvalidVersion:
+        return wanted == have

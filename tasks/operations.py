@@ -1,0 +1,502 @@
+"""What pyinfra lacks. Every operation reads the state by a fact and yields only what differs."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pyinfra import host, logger, state
+from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
+from pyinfra.api.operation import OperationMeta
+from pyinfra.facts.files import FileContents, Link
+from pyinfra.operations import files
+
+from . import locks
+from .facts import (
+    PROBE,
+    PSQL,
+    Cluster,
+    Clusters,
+    FileDigest,
+    FolderDigests,
+    Healthy,
+    LoginMatches,
+    OwnName,
+    PythonEnvironment,
+    RabbitmqDefinitions,
+    RabbitmqNodes,
+    SchemaHead,
+    Sql,
+    UnitState,
+    shell,
+)
+from .passwords import rabbitmq_matches, scram_matches, scram_verifier
+
+Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
+
+
+def _will_have_changed(operations: Iterable[OperationMeta]) -> bool:
+    """Tell in a plan whether ``operations`` will change, and in a run whether they did."""
+    return any(op.did_change() if op.is_complete() else op.will_change for op in operations)
+
+
+@operation()
+def barrier() -> Commands:
+    """Hold every host here until all have come this far: pyinfra orders hosts by depth."""
+    host.noop("every host is here")
+    yield from ()
+
+
+@operation()
+def text_file(
+    path: str, text: str, *, user: str = "root", group: str = "root", mode: str = "644"
+) -> Commands:
+    """Write a file, shown in a diff also when its folder is still to be made."""
+    yield from files.put._inner(
+        src=StringIO(text), dest=path, user=user, group=group, mode=mode, create_remote_dir=False
+    )
+
+
+@operation()
+def secret_file(
+    path: str, text: str, *, user: str = "root", group: str = "root", mode: str = "600"
+) -> Commands:
+    """Write a file that no one else ever sees: on standard input, private from its first byte."""
+    have = host.get_fact(FileDigest, path=path)
+    if have is None or have.sha256 != hashlib.sha256(text.encode()).hexdigest():
+        if state.config.DIFF:
+            host.log(f"Will write {path} (its contents are secret)", logger.info)
+        new = QuoteString(f"{path}.new")
+        yield StringCommand(
+            "umask 077 && cat >", new, "&& chown", f"{user}:{group}", new,
+            "&& chmod", mode, new, "&& mv -fT", new, QuoteString(path),
+            _stdin=text.removesuffix("\n"),
+        )  # fmt: skip
+    elif (have.user, have.group, have.mode) != (user, group, mode):
+        file = QuoteString(path)
+        yield StringCommand("chmod", mode, file, "&& chown", f"{user}:{group}", file)
+    else:
+        host.noop(f"{path} is as it should be")
+
+
+@operation()
+def link(path: str, target: str) -> Commands:
+    """Point a symbolic link elsewhere in one step, so that it is never missing."""
+    found = host.get_fact(Link, path=path)
+    if found and found["link_target"] == target:
+        host.noop(f"{path} points to {target}")
+        return
+    new = QuoteString(f"{path}.new")
+    yield StringCommand("ln -sfn", QuoteString(target), new, "&& mv -fT", new, QuoteString(path))
+
+
+@operation()
+def own_name() -> Commands:
+    """Make the host's own name resolvable, as Airflow and RabbitMQ expect it."""
+    answer = host.get_fact(OwnName)
+    if len(answer) > 1:
+        host.noop(f"{answer[0]} resolves")
+        return
+    yield 'printf "127.0.1.1\\t%s\\n" "$(hostname)" >> /etc/hosts'
+
+
+@operation()
+def running(
+    unit: str,
+    *,
+    started: str,
+    reads: Sequence[str],
+    changed: Iterable[OperationMeta] = (),
+) -> Commands:
+    """Run ``unit``, enabled, and restarted when a file that it reads is newer than its process.
+
+    ``started`` is a file that the start of the unit writes. ``changed`` are the operations that
+    write what it reads: with them a plan shows the restart that they would cause. The file times
+    bring the restart that a broken run left undone.
+    """
+    have = host.get_fact(UnitState, unit=unit, started=started, reads=list(reads))
+    commands = []
+    if not have.enabled:
+        commands.append(f"systemctl enable {unit}")
+    if not have.active or have.newer or _will_have_changed(changed):
+        commands.append(f"systemctl restart {unit}")
+    if not commands:
+        host.noop(f"{unit} runs, and nothing that it reads is newer")
+        return
+    yield "systemctl daemon-reload"
+    yield from commands
+
+
+@operation()
+def healthy(
+    component: str, probe: Sequence[str], *, seconds: int, changed: Iterable[OperationMeta]
+) -> Commands:
+    """Wait until a component works, unless it does and nothing has touched it."""
+    if not _will_have_changed(changed) and host.get_fact(Healthy, probe=list(probe)):
+        host.noop(f"the {component} works")
+        return
+    yield StringCommand(PROBE, *map(QuoteString, probe), str(seconds))
+
+
+# Python ----------------------------------------------------------------------------------------
+
+
+@operation()
+def bootstrap_environment(path: str, pins: Sequence[str], *, index: Mapping[str, str]) -> Commands:
+    """Make a small environment of the host's own Python 3 that holds the tool for the real one."""
+    wanted = locks.parse("\n".join(pins), ())
+    have = host.get_fact(PythonEnvironment, path=path)
+    if have and have.complete and not locks.difference(wanted, have.distributions).missing:
+        host.noop(f"{path} has {', '.join(pins)}")
+        return
+    folder = QuoteString(path)
+    yield StringCommand("rm -rf", folder, "&& python3 -m venv", folder)
+    yield _pip(path, index, "install", "--quiet", *map(QuoteString, pins))
+    yield shell("touch ", folder, "/.complete")
+
+
+@operation()
+def locked_environment(
+    path: str,
+    pins: Mapping[str, str],
+    *,
+    creator: StringCommand,
+    build_aids: Mapping[str, str],
+    index: Mapping[str, str],
+) -> Commands:
+    """Make a Python environment that holds exactly ``pins``.
+
+    ``creator`` makes an empty one. A package of ``build_aids`` is installed last, with that
+    folder on PYTHONPATH. An environment whose making was cut short is made anew; one that
+    somebody changed is mended in place.
+    """
+    have = host.get_fact(PythonEnvironment, path=path)
+    if have and have.complete:
+        difference = locks.difference(pins, have.distributions)
+        if not difference:
+            host.noop(f"every pin holds in {path}")
+            return
+        if state.config.DIFF:
+            host.log(f"Will mend {path}: {difference}", logger.info)
+    else:
+        difference = locks.Difference(tuple(sorted(pins)), ())
+        yield StringCommand("rm -rf", QuoteString(path))
+        yield creator
+    yield shell("rm -f ", QuoteString(f"{path}/.complete"))
+    yield from _apply(path, pins, difference, build_aids, index)
+    yield shell("touch ", QuoteString(f"{path}/.complete"))
+
+
+def _apply(
+    path: str,
+    pins: Mapping[str, str],
+    difference: locks.Difference,
+    build_aids: Mapping[str, str],
+    index: Mapping[str, str],
+) -> Commands:
+    if difference.foreign:
+        yield _pip(path, {}, "uninstall", "--yes", "--quiet", *difference.foreign)
+    plain = {name: pins[name] for name in difference.missing if name not in build_aids}
+    if plain:
+        lock = f"{path}/requirements.txt"
+        yield FileUploadCommand(StringIO(locks.render(plain)), lock, host.get_temp_filename(lock))
+        yield _pip(path, index, "install", "--quiet", "--no-deps", "-r", QuoteString(lock))
+    for name in difference.missing:
+        if name in build_aids:
+            extra = {"PYTHONPATH": build_aids[name]}
+            pin = f"{name}=={pins[name]}"
+            yield _pip(path, {**index, **extra}, "install", "--quiet", "--no-deps", pin)
+
+
+def _pip(path: str, variables: Mapping[str, str], *words: object) -> StringCommand:
+    """Call an environment's pip with ``variables``, which may hold a login, on standard input.
+
+    The host's own trust store counts, so that a company's certificate authority is known.
+    """
+    known = {
+        "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_PYTHON_VERSION_WARNING": "1",
+        "PIP_NO_INPUT": "1",
+        **variables,
+    }
+    exports = "\n".join(f"export {name}={_sh(value)}" for name, value in known.items())
+    python = QuoteString(f"{path}/bin/python")
+    return StringCommand('eval "$(cat)" &&', python, "-m pip", *words, _stdin=exports)
+
+
+def _sh(value: str) -> str:
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+# PostgreSQL ------------------------------------------------------------------------------------
+
+
+def main_cluster() -> Cluster | None:
+    """Find the newest cluster ``main``; there is none before PostgreSQL is installed."""
+    clusters = [cluster for cluster in host.get_fact(Clusters) if cluster.name == "main"]
+    return clusters[-1] if clusters else None
+
+
+@operation()
+def cluster_configuration(settings_text: str, hba_lines: Sequence[str]) -> Commands:
+    """Give the cluster our settings and our lines of pg_hba.conf, before anybody else's."""
+    cluster = main_cluster()
+    if cluster is None:
+        yield "echo 'PostgreSQL has no cluster main' >&2; false"
+        return
+    folder = f"/etc/postgresql/{cluster.version}/main"
+    owner = {"user": "postgres", "group": "postgres"}
+    yield from text_file._inner(
+        path=f"{folder}/conf.d/50-airflow.conf", text=settings_text, **owner
+    )
+    lines = host.get_fact(FileContents, path=f"{folder}/pg_hba.conf") or []
+    hba = "\n".join(with_block(lines, hba_lines)) + "\n"
+    yield from text_file._inner(path=f"{folder}/pg_hba.conf", text=hba, mode="640", **owner)
+
+
+_BEGIN = "# BEGIN pyinfra-airflow"
+_END = "# END pyinfra-airflow"
+
+
+def with_block(lines: Sequence[str], ours: Sequence[str]) -> list[str]:
+    """Put our block first, for pg_hba.conf's first match wins, and leave the rest as it is."""
+    rest = list(lines)
+    if _BEGIN in rest and _END in rest:
+        rest = rest[: rest.index(_BEGIN)] + rest[rest.index(_END) + 1 :]
+    return [_BEGIN, *ours, _END, *rest]
+
+
+@operation()
+def cluster_running(changed: Iterable[OperationMeta]) -> Commands:
+    """Run the cluster, restarted when its configuration is newer than its process."""
+    cluster = main_cluster()
+    version = cluster.version if cluster else "0"
+    folder = f"/etc/postgresql/{version}/main"
+    yield from running._inner(
+        unit="postgresql.service" if cluster is None else f"postgresql@{version}-main.service",
+        started=f"/var/lib/postgresql/{version}/main/postmaster.pid",
+        reads=[
+            f"{folder}/conf.d/50-airflow.conf",
+            f"{folder}/pg_hba.conf",
+            f"{folder}/postgresql.conf",
+        ],
+        changed=changed,
+    )
+
+
+_RIGHTS = {
+    "rolcanlogin": True,
+    "rolsuper": False,
+    "rolcreatedb": False,
+    "rolcreaterole": False,
+    "rolreplication": False,
+    "rolbypassrls": False,
+}
+_KEYWORDS = {
+    "rolcanlogin": "LOGIN",
+    "rolsuper": "SUPERUSER",
+    "rolcreatedb": "CREATEDB",
+    "rolcreaterole": "CREATEROLE",
+    "rolreplication": "REPLICATION",
+    "rolbypassrls": "BYPASSRLS",
+}
+
+
+@operation()
+def role(role: str, password: str, *, superuser: bool = False) -> Commands:
+    """Bring a role to a login with this password and no other rights, demotion included."""
+    flags = {**_RIGHTS, "rolsuper": superuser}
+    rows = host.get_fact(
+        Sql,
+        query=f"SELECT {', '.join(flags)}, split_part(rolpassword, '$', 2) AS salt,"
+        " encode(sha256(rolpassword::bytea), 'hex') AS digest"
+        f" FROM pg_authid WHERE rolname = '{role}'",
+    )
+    have = rows[0] if rows else {}
+    if all(have.get(flag) == value for flag, value in flags.items()) and scram_matches(
+        have.get("salt"), have.get("digest"), password
+    ):
+        host.noop(f"role {role} is as it should be")
+        return
+    words = " ".join(("" if flags[flag] else "NO") + _KEYWORDS[flag] for flag in flags)
+    verb = "ALTER" if have else "CREATE"
+    yield _sql(f"{verb} ROLE \"{role}\" {words} PASSWORD '{scram_verifier(password)}';")
+
+
+@operation()
+def database(database: str, owner: str) -> Commands:
+    """Make a database in UTF8, or give an existing one to its owner."""
+    rows = host.get_fact(
+        Sql,
+        query="SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding"
+        f" FROM pg_database WHERE datname = '{database}'",
+    )
+    if not rows:
+        yield _sql(
+            f'CREATE DATABASE "{database}" OWNER "{owner}" ENCODING \'UTF8\' TEMPLATE template0;'
+        )
+    elif rows[0]["encoding"] != "UTF8":
+        yield f"echo 'database {database} has encoding {rows[0]['encoding']}, not UTF8' >&2; false"
+    elif rows[0]["owner"] != owner:
+        yield _sql(f'ALTER DATABASE "{database}" OWNER TO "{owner}";')
+    else:
+        host.noop(f"database {database} is as it should be")
+
+
+def _sql(statement: str) -> StringCommand:
+    return StringCommand(PSQL, "-f -", _stdin=statement)
+
+
+# RabbitMQ --------------------------------------------------------------------------------------
+
+
+@operation()
+def node_name_kept(wanted: str) -> Commands:
+    """Fail where another node has its data here: under a new name it would look empty."""
+    others = [name for name in host.get_fact(RabbitmqNodes) if name != wanted]
+    if others and wanted not in host.get_fact(RabbitmqNodes):
+        yield (
+            f"echo 'this host has a RabbitMQ node {others[0]} with data: set rabbitmq_node_name ="
+            f' "{others[0]}" to use it\' >&2; false'
+        )
+        return
+    host.noop(f"no node but {wanted} has data here")
+
+
+@operation()
+def broker_user(user: str, password: str, vhost: str) -> Commands:
+    """Give a user its virtual host and all permissions there, and no tags."""
+    have = host.get_fact(RabbitmqDefinitions)
+    found = next((known for known in have.get("users", ()) if known["name"] == user), None)
+    commands = list(_vhost(have, vhost))
+    if found is None:
+        commands.append(_rabbitmqctl("add_user", user, stdin=password))
+    elif not rabbitmq_matches(found["password_hash"], password):
+        commands.append(_rabbitmqctl("change_password", user, stdin=password))
+    if found and found["tags"]:
+        commands.append(_rabbitmqctl("set_user_tags", user))
+    everything = {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
+    if everything not in have.get("permissions", ()):
+        commands.append(_rabbitmqctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*"))
+    if not commands:
+        host.noop(f"broker user {user} is as it should be")
+    yield from commands
+
+
+def _vhost(have: dict[str, Any], vhost: str) -> Commands:
+    if vhost not in [known["name"] for known in have.get("vhosts", ())]:
+        yield _rabbitmqctl("add_vhost", vhost)
+
+
+@operation()
+def broker_user_absent(user: str) -> Commands:
+    """Remove a broker user, such as the guest that everybody knows the password of."""
+    have = host.get_fact(RabbitmqDefinitions)
+    # A broker that does not answer yet is about to be installed, with its guest.
+    if have and user not in [known["name"] for known in have.get("users", ())]:
+        host.noop(f"there is no broker user {user}")
+        return
+    yield _rabbitmqctl("delete_user", user)
+
+
+def _rabbitmqctl(*words: str, stdin: str | None = None) -> StringCommand:
+    quoted = [QuoteString(word) for word in words]
+    if stdin is None:
+        return StringCommand("rabbitmqctl -q", *quoted, "</dev/null")
+    return StringCommand("rabbitmqctl -q", *quoted, _stdin=stdin)
+
+
+# Airflow ---------------------------------------------------------------------------------------
+
+
+@operation()
+def schema(head: str, *, create: str, upgrade: str) -> Commands:
+    """Bring the metadata database to the release's schema, by Airflow's own commands."""
+    have = host.get_fact(SchemaHead)
+    if have == head:
+        host.noop(f"the schema is at {head}")
+        return
+    yield f"airflow {upgrade if have not in (None, 'none') else create}"
+
+
+@operation()
+def login(script: str, user: str, email: str, password: str) -> Commands:
+    """Give an administrator a login with this password."""
+    if host.get_fact(LoginMatches, user=user, email=email, _stdin=password):
+        host.noop(f"{user} has this login")
+        return
+    yield StringCommand(
+        PROBE.replace("airflow_probe.py", script),
+        QuoteString(user),
+        QuoteString(email),
+        _stdin=password,
+    )
+
+
+@operation()
+def delivered_folder(source: Path, path: str, *, user: str, group: str) -> Commands:
+    """Deliver a folder's files: the changed ones only, and remove only what was delivered before.
+
+    What was delivered stands in ``path``.delivered; other files in the folder are nobody's
+    business here.
+    """
+    local = {
+        file.relative_to(source).as_posix(): file
+        for file in sorted(source.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    have = host.get_fact(FolderDigests, path=path)
+    manifest = f"{path}.delivered"
+    before = host.get_fact(FileContents, path=manifest) or []
+    gone = [name for name in before if name not in local and name in have]
+    changes = [name for name, file in local.items() if have.get(name) != _sha256(file)]
+    if not changes and not gone and before == list(local):
+        host.noop(f"{path} has every file of {source}")
+        return
+    yield from _deliver(local, changes, path, have, f"{user}:{group}")
+    if gone:
+        yield StringCommand("cd", QuoteString(path), "&& rm -f --", *map(QuoteString, gone))
+    yield from files.put._inner(
+        src=StringIO("".join(f"{name}\n" for name in local)), dest=manifest, mode="644"
+    )
+
+
+def _deliver(
+    local: Mapping[str, Path],
+    changes: Sequence[str],
+    path: str,
+    have: Mapping[str, str],
+    owner: str,
+) -> Commands:
+    folders = sorted({str(Path(path, name).parent) for name in changes} - {path})
+    if folders:
+        quoted = [QuoteString(folder) for folder in folders]
+        yield StringCommand("mkdir -p", *quoted, "&& chown", owner, *quoted)
+    for name in changes:
+        target = f"{path}/{name}"
+        if state.config.DIFF:
+            _show_difference(target, local[name], known=name in have)
+        yield FileUploadCommand(str(local[name]), target, host.get_temp_filename(target))
+        yield StringCommand(
+            "chown", owner, QuoteString(target), "&& chmod 640", QuoteString(target)
+        )
+
+
+def _show_difference(target: str, file: Path, *, known: bool) -> None:
+    host.log(f"Will {'modify' if known else 'create'} {target}", logger.info)
+    before = host.get_fact(FileContents, path=target) if known else []
+    try:
+        after = file.read_text().splitlines()
+    except UnicodeDecodeError:
+        return
+    for line in difflib.unified_diff(before or [], after, lineterm="", n=2):
+        logger.info("  %s", line)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

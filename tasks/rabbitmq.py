@@ -1,0 +1,70 @@
+"""RabbitMQ: the broker, Airflow's virtual host and user, and no guest."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api.operation import OperationMeta
+from pyinfra.operations import apt, files
+
+from .deploys import deploy
+from .operations import broker_user, broker_user_absent, node_name_kept, running, text_file
+from .resources import template
+from .settings import Settings
+from .system import LOCK_WAIT
+
+CONFIGURATION = "/etc/rabbitmq"
+EPMD = "/etc/systemd/system/epmd.socket.d"
+
+
+@deploy("RabbitMQ")
+def deploy_rabbitmq(settings: Settings | None = None) -> None:
+    """Install RabbitMQ with a virtual host and a user for Airflow; works alone."""
+    settings = Settings.of(host, settings)
+    node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
+    configured = _configure(settings)
+    # The configuration comes first: the broker never listens with Debian's defaults.
+    apt.packages(
+        name="Install the broker",
+        packages=["rabbitmq-server"],
+        update=True,
+        cache_time=86400,
+        no_recommends=True,
+        extra_install_args=LOCK_WAIT,
+    )
+    running(
+        name="Run the broker",
+        unit="rabbitmq-server.service",
+        started=f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
+        reads=[f"{CONFIGURATION}/rabbitmq.conf", f"{CONFIGURATION}/rabbitmq-env.conf"],
+        changed=configured,
+    )
+    broker_user(
+        name=f"Create the user {settings.rabbitmq_user} with its virtual host",
+        user=settings.rabbitmq_user,
+        password=settings.secret("rabbitmq_password"),
+        vhost=settings.rabbitmq_vhost,
+    )
+    if settings.rabbitmq_user != "guest":
+        broker_user_absent(name="Remove the user guest", user="guest")
+
+
+def _configure(settings: Settings) -> list[OperationMeta]:
+    for path in host.loop([CONFIGURATION, EPMD]):
+        files.directory(name=f"Create {path}", path=path, mode="755")
+    texts = {
+        f"{CONFIGURATION}/rabbitmq.conf": template(
+            "rabbitmq.conf", settings=settings, address=bind_address(settings)
+        ),
+        f"{CONFIGURATION}/rabbitmq-env.conf": template("rabbitmq-env.conf", settings=settings),
+        f"{EPMD}/loopback.conf": template("epmd.conf"),
+    }
+    return [
+        text_file(name=f"Write {path}", path=path, text=texts[path]) for path in host.loop(texts)
+    ]
+
+
+def bind_address(settings: Settings) -> str:
+    """Give the address that the broker listens on."""
+    if settings.rabbitmq_bind_address is not None:
+        return settings.rabbitmq_bind_address
+    return (settings.airflow_address or "0.0.0.0") if settings.airflow_hosts else "127.0.0.1"

@@ -1,0 +1,274 @@
+"""The release table: what each Airflow line needs. Pure data and pure look-ups.
+
+Nothing outside this module asks for a version number: it asks the release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+
+class UnknownReleaseError(ValueError):
+    """The table has no such Airflow release."""
+
+
+class NoInterpreterError(ValueError):
+    """The distribution has no Python that the release can use."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One long-running process of Airflow: an inventory group and a systemd unit."""
+
+    name: str
+    """The inventory's group and, behind ``airflow-``, the unit."""
+    command: str
+    """What the unit starts, from the environment's ``bin``; settings in braces."""
+    description: str
+    probe: str
+    """The check of ``airflow_probe.py`` that tells whether it works."""
+    graceful: bool = False
+    """Stopped with the patience of ``airflow_worker_stop_timeout``, for its running tasks."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python and the apt packages that bring it and let packages be built with it."""
+
+    version: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Release:
+    """What one release of Airflow needs."""
+
+    version: str
+    package: str
+    pythons: tuple[str, ...]
+    """Those it runs on, best first."""
+    celery: SpecifierSet
+    """The Celery versions it can use."""
+    bootstrap: tuple[str, ...]
+    """What makes the environment: pins for an environment of the host's own Python 3."""
+    seeds: Mapping[str, str]
+    """The installers inside the environment: the newest that its Python can use."""
+    build_aids: Mapping[str, str]
+    """Package -> folder of ``files/`` put on PYTHONPATH while that package is built."""
+    build_packages: tuple[str, ...]
+    """apt packages that the lock's packages without extras are built with."""
+    extras: Mapping[str, tuple[str, ...]]
+    """Extra -> apt packages that it is built with or runs with."""
+    components: tuple[Component, ...]
+    keys: Mapping[str, tuple[str, str]]
+    """What a setting means -> (section, key) of airflow.cfg in this line."""
+    defaults: Mapping[str, Mapping[str, str]]
+    """Values of airflow.cfg that make this line safe, beyond the settings."""
+    sensitive: frozenset[tuple[str, str]]
+    """Keys of airflow.cfg that hold secrets: they go to the environment file."""
+    escapes_percent: bool
+    """Whether ``%`` is doubled in airflow.cfg."""
+    plain_passwords: bool
+    """Whether a password may only hold letters, digits, ``_`` and ``-``."""
+    broker_url: str
+    result_backend: str
+    database_url: str
+    schema_head: str
+    """The migration that the release's database stands at (table ``alembic_version``)."""
+    create_schema: str
+    upgrade_schema: str
+    login_script: str
+    """The file of ``files/lib`` that makes an administrator's login."""
+    health_path: str
+
+    def lock(self, python: str) -> str:
+        """Name the shipped lock for ``python`` under ``files/``."""
+        return f"constraints/airflow-{self.version}-py{python}.txt"
+
+    def component(self, name: str) -> Component:
+        """Look a component up by its name."""
+        return next(component for component in self.components if component.name == name)
+
+
+_PY27 = Interpreter("2.7", ("python2.7", "python2.7-dev"))
+
+# Debian 12 and later have no Python 2.7; Ubuntu's last is 22.04 (universe).
+DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
+    "Debian 11": (Interpreter("3.9", ("python3", "python3-dev")), _PY27),
+    "Debian 12": (Interpreter("3.11", ("python3", "python3-dev")),),
+    "Debian 13": (Interpreter("3.13", ("python3", "python3-dev")),),
+    "Ubuntu 22.04": (Interpreter("3.10", ("python3", "python3-dev")), _PY27),
+    "Ubuntu 24.04": (Interpreter("3.12", ("python3", "python3-dev")),),
+}
+
+_AIRFLOW_1_8 = Release(
+    version="1.8.2",
+    package="apache-airflow",
+    pythons=("2.7",),
+    celery=SpecifierSet(">=3.1.17,<4.0"),
+    bootstrap=("virtualenv==20.21.1",),  # the last that makes a Python 2.7 environment
+    seeds={"pip": "20.3.4", "setuptools": "44.1.1", "wheel": "0.37.1"},
+    build_aids={"apache-airflow": "build/pip9"},
+    build_packages=("gcc", "g++", "libc6-dev", "make", "libpq-dev"),
+    extras={
+        "async": (),
+        "celery": (),
+        "crypto": ("libssl-dev", "libffi-dev"),
+        "devel": ("default-libmysqlclient-dev", "libxml2-dev", "libxslt1-dev"),
+        "druid": (),
+        "gcp_api": (),
+        "hdfs": (),
+        "hive": ("libsasl2-dev",),
+        "jdbc": ("default-jre-headless",),
+        "kerberos": ("libkrb5-dev", "libsasl2-dev", "krb5-user"),
+        "ldap": (),
+        "password": (),
+        "postgres": ("libpq-dev",),
+        "qds": (),
+        "rabbitmq": (),
+        "s3": (),
+        "samba": ("smbclient",),
+        "slack": (),
+    },
+    components=(
+        Component("webserver", "airflow webserver", "web server", probe="web"),
+        Component("scheduler", "airflow scheduler", "scheduler", probe="scheduler"),
+        Component(
+            "worker",
+            "airflow worker -c {concurrency} -q {queues}",
+            "Celery worker",
+            probe="worker",
+            graceful=True,
+        ),
+        # `airflow flower` would show the broker's password in ps.
+        Component(
+            "flower",
+            "celery flower -A airflow.executors.celery_executor:app",
+            "Celery monitor",
+            probe="flower",
+        ),
+    ),
+    keys={
+        "home": ("core", "airflow_home"),
+        "dags": ("core", "dags_folder"),
+        "plugins": ("core", "plugins_folder"),
+        "logs": ("core", "base_log_folder"),
+        "executor": ("core", "executor"),
+        "load_examples": ("core", "load_examples"),
+        "database_url": ("core", "sql_alchemy_conn"),
+        "fernet_key": ("core", "fernet_key"),
+        "base_url": ("webserver", "base_url"),
+        "web_host": ("webserver", "web_server_host"),
+        "web_port": ("webserver", "web_server_port"),
+        "web_workers": ("webserver", "workers"),
+        "secret_key": ("webserver", "secret_key"),
+        "broker_url": ("celery", "broker_url"),
+        "result_backend": ("celery", "celery_result_backend"),
+        "worker_concurrency": ("celery", "celeryd_concurrency"),
+        "worker_log_port": ("celery", "worker_log_server_port"),
+        "default_queue": ("celery", "default_queue"),
+        "parser_logs": ("scheduler", "child_process_log_directory"),
+    },
+    defaults={
+        # Without a backend of its own the experimental API answers anybody.
+        "api": {"auth_backend": "airflow_api_deny"},
+        "webserver": {
+            "authenticate": "True",
+            "auth_backend": "airflow.contrib.auth.backends.password_auth",
+        },
+        "scheduler": {"dag_dir_list_interval": "60"},
+    },
+    sensitive=frozenset(
+        {
+            ("core", "sql_alchemy_conn"),
+            ("core", "fernet_key"),
+            ("webserver", "secret_key"),
+            ("celery", "broker_url"),
+            ("celery", "celery_result_backend"),
+            ("smtp", "smtp_password"),
+            ("ldap", "bind_password"),
+        }
+    ),
+    escapes_percent=False,
+    plain_passwords=True,
+    # pyamqp:// and not amqp://: with librabbitmq installed kombu 3 would take that library.
+    broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
+    # amqp:// as result backend crashed the scheduler; a row in the database does not.
+    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
+    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
+    schema_head="127d2bf2dfa7",
+    create_schema="initdb",
+    upgrade_schema="upgradedb",
+    login_script="login_1_8.py",
+    health_path="/health",
+)
+
+RELEASES: tuple[Release, ...] = (_AIRFLOW_1_8,)
+DEFAULT = _AIRFLOW_1_8.version
+BACKENDS = ("postgresql", "rabbitmq")
+COMPONENTS: tuple[str, ...] = (
+    *BACKENDS,
+    *dict.fromkeys(component.name for release in RELEASES for component in release.components),
+)
+"""Every group of an inventory that means something here."""
+
+
+def find(version: str) -> Release:
+    """Look a release up; UnknownReleaseError names those that the table has."""
+    for release in RELEASES:
+        if release.version == version:
+            return release
+    known = ", ".join(release.version for release in RELEASES)
+    raise UnknownReleaseError(f"this package knows the releases {known}")
+
+
+def interpreter(release: Release, distribution: str) -> Interpreter:
+    """Choose the Python for ``release`` on ``distribution``, such as ``Debian 11``.
+
+    NoInterpreterError says which distributions have one.
+    """
+    offered = {python.version: python for python in DISTRIBUTIONS.get(distribution, ())}
+    for version in release.pythons:
+        if version in offered:
+            return offered[version]
+    raise NoInterpreterError(
+        f"Airflow {release.version} runs on Python {' or '.join(release.pythons)}, which "
+        f"{distribution} does not have; take one of: {', '.join(fitting(release))}"
+    )
+
+
+def fitting(release: Release) -> list[str]:
+    """List the distributions that have a Python for ``release``."""
+    return [
+        name
+        for name, pythons in DISTRIBUTIONS.items()
+        if any(python.version in release.pythons for python in pythons)
+    ]
+
+
+def os_packages(release: Release, extras: Iterable[str]) -> list[str]:
+    """List the apt packages that the release and its ``extras`` are built and run with."""
+    wanted = set(release.build_packages)
+    for extra in extras:
+        wanted.update(release.extras[extra])
+    return sorted(wanted)
+
+
+def unknown_extra(release: Release, extras: Iterable[str]) -> str | None:
+    """Say in a sentence which of ``extras`` the release does not have, if any."""
+    for extra in extras:
+        if extra not in release.extras:
+            near = get_close_matches(extra, release.extras, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(release.extras)}"
+            return f"Airflow {release.version} has no extra {extra}: {hint}"
+    return None
+
+
+def fits_celery(release: Release, version: str) -> bool:
+    """Tell whether the release can use this Celery."""
+    return release.celery.contains(Version(version), prereleases=True)

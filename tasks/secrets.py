@@ -1,0 +1,101 @@
+"""Secrets: given by the user, or generated once and kept on the controller. Never shown.
+
+They stand in a JSON file of mode 0600, in a folder ``.secrets`` beside the inventory that git
+ignores by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets as dice
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+
+def fernet_key() -> str:
+    """Make a Fernet key: 32 random bytes in URL-safe base64."""
+    return base64.urlsafe_b64encode(dice.token_bytes(32)).decode()
+
+
+def password() -> str:
+    """Make a password of 32 letters and digits: 160 bits, safe in every URL and shell."""
+    return dice.token_hex(20)
+
+
+GENERATORS: Mapping[str, Callable[[], str]] = {
+    "airflow_admin_password": password,
+    "airflow_fernet_key": fernet_key,
+    "airflow_secret_key": password,
+    "postgresql_password": password,
+    "rabbitmq_password": password,
+}
+
+
+def default_file(groups: Iterable[str], arguments: Iterable[str] | None = None) -> Path:
+    """Find the place for the secrets: ``.secrets/<inventory>.json`` beside the inventory.
+
+    pyinfra does not tell a deploy which inventory file it read, but every host is in a group
+    of that file's name; without such a file among the arguments it is the working directory.
+    """
+    names = set(groups)
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        path = Path(argument)
+        if path.stem in names and path.suffix == ".py" and path.is_file():
+            return path.resolve().parent / ".secrets" / f"{path.stem}.json"
+    return Path.cwd() / ".secrets" / "airflow.json"
+
+
+def complete(given: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Give every secret: ``given``, else the environment's, else the file's, else a new one.
+
+    The environment variable of a secret is its name in upper case. New ones are written to
+    ``file`` before they are used anywhere.
+    """
+    found = dict(given)
+    for name in GENERATORS:
+        if name not in found and os.environ.get(name.upper()):
+            found[name] = os.environ[name.upper()]
+    missing = [name for name in GENERATORS if name not in found]
+    if missing:
+        kept = _keep(file, missing)
+        found.update({name: kept[name] for name in missing})
+    return found
+
+
+def _keep(file: Path, names: list[str]) -> dict[str, str]:
+    """Read ``names`` from ``file``, adding those that it lacks."""
+    _private_folder(file.parent)
+    with (file.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = _read(file)
+        new = {name: GENERATORS[name]() for name in names if name not in kept}
+        if new:
+            kept.update(new)
+            _write(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+    return kept
+
+
+def _read(file: Path) -> dict[str, str]:
+    if not file.exists():
+        return {}
+    file.chmod(0o600)
+    kept: dict[str, str] = json.loads(file.read_text())
+    return kept
+
+
+def _private_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+
+
+def _write(file: Path, text: str) -> None:
+    new = file.with_name(file.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    new.replace(file)

@@ -1,0 +1,391 @@
+"""Settings: the only reader of inventory data, frozen, and refusing what it does not know."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pyinfra.api import Host
+from pyinfra.api.exceptions import DeployError
+
+from . import locks, releases, secrets
+from .resources import resource
+
+PREFIXES = ("airflow_", "postgresql_", "rabbitmq_", "python_")
+ENVIRONMENT = "/opt/airflow"
+"""Where environments, helpers and the ``current`` link live on a host."""
+CONFIGURATION = "/etc/airflow"
+"""Where the environment and secrets files live on a host."""
+LOGS = "/var/log/airflow"
+
+
+class SettingsError(DeployError):
+    """A setting can't be used; the message is one sentence that names it and the mend."""
+
+
+def _as_list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _as_secret(value: Any) -> Any:
+    """Take pyinfra's HiddenValue as well as text."""
+    return value.unmask() if hasattr(value, "unmask") else value
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/") or value != value.rstrip("/") or any(c in value for c in " '\"$%"):
+        raise ValueError("give an absolute path without spaces, quotes, $, % or a slash at its end")
+    return value
+
+
+def _network(value: str) -> str:
+    ipaddress.ip_network(value, strict=False)
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+Queue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Queues = Annotated[tuple[Queue, ...], BeforeValidator(_as_list), Field(min_length=1)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Network = Annotated[str, AfterValidator(_network)]
+Secret = Annotated[SecretStr, BeforeValidator(_as_secret)]
+Scalar = bool | int | float | str | Secret
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
+
+
+class Settings(BaseModel):
+    """Everything that the deploy functions need to know of one host."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    components: frozenset[str] = frozenset()
+    """The host's own components: the groups of the inventory that it is in. Not set by hand."""
+
+    airflow_version: str = releases.DEFAULT
+    """Release of Airflow to install."""
+    airflow_extras: Words = ("celery", "crypto", "password", "postgres")
+    """Airflow's extras, as a list or as one text with commas."""
+    airflow_lock: Path | None = None
+    """Lock file on the controller instead of the shipped one: everything pinned with `==`."""
+    airflow_home: AbsolutePath = "/var/lib/airflow"
+    """AIRFLOW_HOME on the hosts."""
+    airflow_dags: Path | None = None
+    """Folder of DAGs on the controller, delivered to `dags` in AIRFLOW_HOME."""
+    airflow_config: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    """Any section and key of airflow.cfg: `{"core": {"parallelism": 8}}`; wins over ours."""
+    airflow_address: HostName | None = None
+    """Address that the other hosts reach this one at; default: `ssh_hostname` or its name."""
+    airflow_web_host: HostName = "0.0.0.0"
+    """Address that the web UI listens on."""
+    airflow_web_port: Port = 8080
+    """Port of the web UI."""
+    airflow_web_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes that answer the web UI's requests."""
+    airflow_base_url: Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+$")] | None = None
+    """URL of the web UI in links; default: this host's address and port."""
+    airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Tasks that one worker runs at a time (`-c`)."""
+    airflow_worker_queues: Annotated[
+        tuple[Queue, ...], BeforeValidator(_as_list), Field(min_length=1)
+    ] = ("default",)
+    """Queues that the worker takes tasks from (`-q`)."""
+    airflow_worker_log_port: Port = 8793
+    """Port from which a worker serves its tasks' logs to the web UI."""
+    airflow_worker_stop_timeout: Annotated[int, Field(ge=1, le=604800)] = 600
+    """Seconds that a stopping worker may take to finish its running tasks."""
+    airflow_flower_host: HostName = "127.0.0.1"
+    """Address that flower listens on; it asks for the administrator's login."""
+    airflow_flower_port: Port = 5555
+    """Port of flower."""
+    airflow_hardening: bool = True
+    """Whether the units are sandboxed; tasks that need sudo or /home want it off."""
+    airflow_admin_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")] = "admin"
+    """Login name of the web UI's administrator."""
+    airflow_admin_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = "admin@localhost"
+    """E-mail address of the administrator."""
+    airflow_admin_password: Secret | None = None
+    """Password of the administrator; generated."""
+    airflow_fernet_key: Secret | None = None
+    """Key that Airflow encrypts connections with; generated once, never changed by a run."""
+    airflow_secret_key: Secret | None = None
+    """Key that signs the web UI's sessions; generated."""
+    airflow_secrets_file: Path | None = None
+    """File of the generated secrets; default: `.secrets/<inventory>.json` beside the inventory."""
+
+    python_index_url: Secret | None = None
+    """Package index instead of pip's own; may hold a login, and is not shown."""
+    python_extra_index_url: Secret | None = None
+    """A further package index."""
+    python_proxy: Secret | None = None
+    """HTTP proxy towards the package index."""
+
+    postgresql_host: HostName | None = None
+    """Address of the database; default: the host of group `postgresql`, loopback on itself."""
+    postgresql_port: Port = 5432
+    """Port of the database."""
+    postgresql_listen_addresses: str | None = None
+    """What it listens on; default: loopback, and the host's address when other hosts need it."""
+    postgresql_database: Name = "airflow"
+    """Database of Airflow."""
+    postgresql_user: Name = "airflow"
+    """Role that owns the database."""
+    postgresql_password: Secret | None = None
+    """Password of the role; generated."""
+    postgresql_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
+    """Addresses or networks that may use the database, beside the inventory's Airflow hosts."""
+    postgresql_auth: Literal["scram-sha-256", "trust"] = "scram-sha-256"
+    """How pg_hba lets those addresses in; `trust` wants `postgresql_allow_insecure`."""
+    postgresql_superuser: bool = False
+    """Whether the role is a superuser; wants `postgresql_allow_insecure`."""
+    postgresql_allow_insecure: bool = False
+    """Consent to `trust`, a superuser role, `*` and networks that hold the whole internet."""
+
+    rabbitmq_host: HostName | None = None
+    """Address of the broker; default: the host of group `rabbitmq`, loopback on itself."""
+    rabbitmq_port: Port = 5672
+    """Port of the broker."""
+    rabbitmq_bind_address: HostName | None = None
+    """What it listens on; default: loopback, or the host's address when other hosts need it."""
+    rabbitmq_vhost: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
+    """Virtual host of Airflow."""
+    rabbitmq_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
+    """User of Airflow at the broker."""
+    rabbitmq_password: Secret | None = None
+    """Password of that user; generated."""
+    rabbitmq_consumer_timeout: Annotated[int, Field(ge=60, le=31622400)] = 604800
+    """Seconds that the longest task may run; RabbitMQ's own default takes it back after 1,800."""
+    rabbitmq_node_name: Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")] = (
+        "rabbit@localhost"
+    )
+    """Name of the Erlang node; at localhost its ports stay on loopback. Its data is tied to it."""
+
+    airflow_hosts: tuple[str, ...] = ()
+    """Addresses of the inventory's other hosts that run Airflow. Not set by hand."""
+    airflow_schema_here: bool = True
+    """Whether this host makes the schema and the login, once for all. Not set by hand."""
+
+    @field_validator("airflow_version")
+    @classmethod
+    def _known_release(cls, value: str) -> str:
+        releases.find(value)
+        return value
+
+    @field_validator("airflow_dags", "airflow_lock")
+    @classmethod
+    def _exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.exists():
+            raise ValueError("there is no such file or folder on this machine")
+        return value
+
+    @field_validator("airflow_config")
+    @classmethod
+    def _one_line(cls, value: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
+        for section, keys in value.items():
+            for key, content in keys.items():
+                text = (
+                    content.get_secret_value() if isinstance(content, SecretStr) else str(content)
+                )
+                if "\n" in text:
+                    raise ValueError(f"[{section}] {key} must be one line")
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Settings:
+        for sentence in (self._extras(), self._consent(), self._passwords(), self._derived_keys()):
+            if sentence:
+                raise ValueError(sentence)
+        return self
+
+    @property
+    def release(self) -> releases.Release:
+        """The release table's row."""
+        return releases.find(self.airflow_version)
+
+    @property
+    def airflow_components(self) -> tuple[releases.Component, ...]:
+        """The processes of Airflow that run on this host."""
+        return tuple(c for c in self.release.components if c.name in self.components)
+
+    @property
+    def database_networks(self) -> tuple[str, ...]:
+        """Networks that pg_hba lets in."""
+        single = ("127.0.0.1", "::1", *self.airflow_hosts)
+        return (*map(_as_network, single), *self.postgresql_allow)
+
+    def pins(self, python: str) -> dict[str, str]:
+        """Read the lock for ``python``: canonical name -> version."""
+        path = self.airflow_lock or resource(self.release.lock(python))
+        pins = locks.parse(path.read_text(), self.airflow_extras)
+        return {**pins, **self.release.seeds}
+
+    def _extras(self) -> str | None:
+        unknown = releases.unknown_extra(self.release, self.airflow_extras)
+        return unknown and f"airflow_extras: {unknown}"
+
+    def _consent(self) -> str | None:
+        if self.postgresql_allow_insecure:
+            return None
+        opened = {
+            "postgresql_auth = 'trust'": self.postgresql_auth == "trust",
+            "postgresql_superuser = True": self.postgresql_superuser,
+            "postgresql_listen_addresses = '*'": "*" in (self.postgresql_listen_addresses or ""),
+            "postgresql_allow with the whole internet": any(
+                ipaddress.ip_network(network, strict=False).prefixlen == 0
+                for network in self.postgresql_allow
+            ),
+        }
+        for what, wanted in opened.items():
+            if wanted:
+                return f"{what} opens the database: postgresql_allow_insecure = True consents to it"
+        return None
+
+    def _passwords(self) -> str | None:
+        if not self.release.plain_passwords:
+            return None
+        for name in ("postgresql_password", "rabbitmq_password"):
+            if not re.fullmatch(r"[A-Za-z0-9_-]*", self.secret(name)):
+                return (
+                    f"{name} has a character that Airflow {self.airflow_version} can't read in a "
+                    "URL: use letters, digits, _ and -"
+                )
+        return None
+
+    def _derived_keys(self) -> str | None:
+        keys = self.release.keys
+        for name, setting in _SET_ELSEWHERE.items():
+            section, key = keys.get(name, ("", ""))
+            if key in self.airflow_config.get(section, {}):
+                return f"airflow_config sets [{section}] {key}: set {setting} instead"
+        return None
+
+    def secret(self, name: str) -> str:
+        """Give a secret in plain text; one that is not set is empty."""
+        value: SecretStr | None = getattr(self, name)
+        return value.get_secret_value() if value else ""
+
+    @classmethod
+    def of(cls, host: Host, settings: Settings | None = None) -> Settings:
+        """Complete ``settings``, or else the data of ``host``, by the inventory and the secrets.
+
+        SettingsError says in one sentence what is wrong.
+        """
+        if settings and all(getattr(settings, name) for name in secrets.GENERATORS):
+            return settings
+        given = _given(settings) if settings else _ours(host.data.dict())
+        merged = {**_from_inventory(host), **given}
+        checked = _checked(merged)
+        hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in merged}
+        file = checked.airflow_secrets_file or secrets.default_file(host.groups)
+        return _checked({**merged, **secrets.complete(hidden, file)})
+
+
+# What airflow_config must not set, since other parts follow the same setting.
+_SET_ELSEWHERE = {
+    "home": "airflow_home",
+    "dags": "airflow_home",
+    "plugins": "airflow_home",
+    "database_url": "the postgresql_ settings",
+    "broker_url": "the rabbitmq_ settings",
+    "result_backend": "the postgresql_ settings",
+    "fernet_key": "airflow_fernet_key",
+    "secret_key": "airflow_secret_key",
+    "web_host": "airflow_web_host",
+    "web_port": "airflow_web_port",
+    "worker_concurrency": "airflow_worker_concurrency",
+    "worker_log_port": "airflow_worker_log_port",
+}
+_DERIVED = {"components", "airflow_hosts", "airflow_schema_here"}
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.model_fields_set}
+
+
+def _ours(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the settings out of an inventory's data and refuse what looks like one but is none."""
+    known = set(Settings.model_fields) - _DERIVED
+    for key in data:
+        if key.startswith(PREFIXES) and key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see the table of settings in the README"
+            raise SettingsError(f"unknown setting {key}: {hint}")
+    return {key: data[key] for key in data if key in known and data[key] is not None}
+
+
+def _checked(values: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say the first thing that pydantic found in one sentence, without any secret."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    if "Secret" in str(Settings.model_fields[name].annotation):
+        return f"{name}: {message}"
+    return f"{name} can't be {first['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _from_inventory(host: Host) -> dict[str, Any]:
+    """Derive from the inventory what a host has to know of the others.
+
+    Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
+    """
+    inventory = host.inventory
+    mine = frozenset(releases.COMPONENTS).intersection(host.groups)
+    everyone = {name: inventory.get_group(name, default=[]) for name in releases.COMPONENTS}
+    groups = [group for name, group in everyone.items() if name not in releases.BACKENDS]
+    airflow = list(dict.fromkeys(member for group in groups for member in group))
+    others = tuple(_address(other) for other in airflow if other.name != host.name)
+    return {
+        "components": mine,
+        "airflow_hosts": others,
+        "airflow_schema_here": bool(airflow) and airflow[0].name == host.name,
+        "airflow_address": _address(host),
+        **_backends(host, everyone),
+    }
+
+
+def _backends(host: Host, everyone: Mapping[str, list[Host]]) -> dict[str, str]:
+    found = {}
+    for name in releases.BACKENDS:
+        hosts = everyone[name]
+        if len(hosts) > 1:
+            raise SettingsError(f"group {name} has {len(hosts)} hosts; leave one in it")
+        if hosts:
+            found[f"{name}_host"] = (
+                "127.0.0.1" if hosts[0].name == host.name else _address(hosts[0])
+            )
+    return found
+
+
+def _address(host: Host) -> str:
+    data = host.data
+    return str(data.get("airflow_address") or data.get("ssh_hostname") or host.name)
+
+
+def _as_network(address: str) -> str:
+    return str(ipaddress.ip_network(address))

@@ -1,0 +1,47 @@
+"""The whole stack: the components in the order in which they need each other."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api.operation import OperationMeta
+
+from .airflow import deploy_airflow, deploy_database, deploy_services
+from .connection import send_at_once
+from .dags import deploy_dags
+from .operations import barrier
+from .postgresql import deploy_postgresql
+from .python import deploy_python
+from .rabbitmq import deploy_rabbitmq
+from .releases import COMPONENTS
+from .settings import Settings, SettingsError
+from .system import deploy_system
+
+
+def deploy_stack(settings: Settings | None = None) -> None:
+    """Deploy every component that the inventory gives this host; ``settings`` default to its data.
+
+    SettingsError says in one sentence what is wrong with them.
+    """
+    send_at_once()
+    settings = Settings.of(host, settings)
+    if not settings.components:
+        raise SettingsError(
+            f"host {host.name} is in no component's group: put it in one or more of "
+            f"{', '.join(COMPONENTS)}"
+        )
+    changed: list[OperationMeta] = []
+    deploy_system(settings)
+    if "postgresql" in settings.components:
+        deploy_postgresql(settings)
+    if "rabbitmq" in settings.components:
+        deploy_rabbitmq(settings)
+    barrier(name="Wait for the database and the broker")
+    if settings.airflow_components:
+        changed += deploy_python(settings)
+        changed += deploy_airflow(settings)
+        deploy_dags(settings)
+    if settings.airflow_schema_here:
+        deploy_database(settings)
+    barrier(name="Wait for the schema")
+    if settings.airflow_components:
+        deploy_services(settings, changed=changed)

@@ -1,0 +1,61 @@
+"""The host itself: base packages, Airflow's user and folders, a name that resolves."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.operations import apt, files, server
+
+from .deploys import deploy
+from .operations import own_name
+from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+
+LOCK_WAIT = "-o DPkg::Lock::Timeout=600"
+"""apt waits this many seconds for another process that holds its lock."""
+
+
+@deploy("System")
+def deploy_system(settings: Settings | None = None) -> None:
+    """Prepare a host for the components; ``settings`` default to the host's data."""
+    settings = Settings.of(host, settings)
+    _packages()
+    own_name(name="Make the host's own name resolvable")
+    if settings.airflow_components:
+        _user(settings)
+        _folders(settings)
+
+
+def _packages() -> None:
+    apt.packages(
+        name="Install the base packages",
+        packages=["ca-certificates", "iproute2", "procps", "util-linux"],
+        update=True,
+        cache_time=86400,
+        no_recommends=True,
+        extra_install_args=LOCK_WAIT,
+    )
+
+
+def _user(settings: Settings) -> None:
+    server.user(
+        name="Create the user airflow",
+        user="airflow",
+        home=settings.airflow_home,
+        shell="/usr/sbin/nologin",
+        system=True,
+        create_home=False,
+        ensure_home=False,
+    )
+
+
+def _folders(settings: Settings) -> None:
+    home = settings.airflow_home
+    owned = {home: "750", f"{home}/dags": "750", f"{home}/plugins": "750", LOGS: "750"}
+    for path in host.loop(list(owned)):
+        files.directory(
+            name=f"Create {path}", path=path, user="airflow", group="airflow", mode=owned[path]
+        )
+    for path in host.loop([ENVIRONMENT, f"{ENVIRONMENT}/bin", f"{ENVIRONMENT}/lib"]):
+        files.directory(name=f"Create {path}", path=path, user="root", group="root", mode="755")
+    files.directory(
+        name=f"Create {CONFIGURATION}", path=CONFIGURATION, user="root", group="airflow", mode="750"
+    )

@@ -1,0 +1,189 @@
+"""Throwaway hosts: containers with systemd as process 1 and sshd, reached over SSH."""
+
+import ipaddress
+import subprocess
+import time
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+
+from tests import host_image
+from tests.host_image import CACHE, KEY, say
+
+LABEL = "pyinfra-airflow.network"
+UP_WITHIN = 120
+LOAD_DOWNLOADS = "cp /var/cache/apt/shared/*.deb /var/cache/apt/archives/ 2>/dev/null || true"
+# The move makes a package appear whole, also for the other hosts that start just then.
+SAVE_DOWNLOADS = """
+cd /var/cache/apt/archives
+for deb in *.deb; do
+    shared=/var/cache/apt/shared/$deb
+    test -e "$shared" || { cp "$deb" "$shared.$HOSTNAME" && mv "$shared.$HOSTNAME" "$shared"; }
+done
+"""
+
+
+class Host:
+    """One running container."""
+
+    def __init__(self, container: Container, address: str) -> None:
+        self.container = container
+        self.address = address
+        self.known_hosts = CACHE / f"known_hosts.{container.name}"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the host data with which pyinfra connects."""
+        return {
+            "ssh_hostname": self.address,
+            "ssh_user": "root",
+            "ssh_key": str(KEY),
+            "ssh_known_hosts_file": str(self.known_hosts),
+            "ssh_strict_host_key_checking": "yes",
+        }
+
+    def ssh(
+        self,
+        command: str,
+        *,
+        check: bool = True,
+        input: str | None = None,
+        timeout: float | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as root over SSH."""
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "10",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": self.known_hosts,
+        }
+        flags = [f"-o{name}={value}" for name, value in options.items()]
+        result = subprocess.run(
+            ["ssh", "-F", "none", "-i", str(KEY), *flags, f"root@{self.address}", command],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),
+        )
+        return _checked(result) if check else result
+
+    def exec(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command as root past SSH."""
+        code, (out, err) = self.container.exec_run(["bash", "-c", command], demux=True)
+        result = subprocess.CompletedProcess(
+            command, code, (out or b"").decode(), (err or b"").decode()
+        )
+        return _checked(result) if check else result
+
+    def restart(self) -> None:
+        """Reboot the host and wait until it is up again."""
+        self.container.restart(timeout=60)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until sshd answers and systemd has started everything."""
+        deadline = time.monotonic() + UP_WITHIN
+        while time.monotonic() < deadline:
+            self._learn_key()
+            state = self.ssh("systemctl is-system-running --wait", check=False, timeout=UP_WITHIN)
+            if state.stdout.strip() in ("running", "degraded"):
+                return
+            time.sleep(0.3)
+        raise TimeoutError(f"{self.container.name} is not up: {state.stdout}{state.stderr}")
+
+    def _learn_key(self) -> None:
+        key = self.exec("cat /etc/ssh/ssh_host_ed25519_key.pub", check=False).stdout
+        self.known_hosts.write_text(f"{self.address} {key}")
+
+
+class Network:
+    """Hosts on a network of their own, of which nothing is left after the context."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.client = docker.from_env(timeout=600)
+        self.hosts: dict[str, Host] = {}
+
+    def __enter__(self) -> "Network":
+        self.create()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def create(self) -> None:
+        """Create the network, in place of one that is left of the same name."""
+        self.remove()
+        # Docker picks a free subnet, but allows fixed addresses only where it was asked for one.
+        picked = self._create_network()
+        picked.reload()
+        self.subnet = picked.attrs["IPAM"]["Config"][0]["Subnet"]
+        picked.remove()
+        self._create_network(docker.types.IPAMConfig(pool_configs=[{"Subnet": self.subnet}]))
+
+    def remove(self) -> None:
+        """Remove the hosts and the network of this name, whoever has created them."""
+        mine = {"label": f"{LABEL}={self.name}"}
+        for container in self.client.containers.list(all=True, filters=mine):
+            if container.status == "running":
+                container.exec_run(["bash", "-c", SAVE_DOWNLOADS])
+            container.remove(force=True, v=True)
+            (CACHE / f"known_hosts.{container.name}").unlink(missing_ok=True)
+        for network in self.client.networks.list(filters=mine):
+            network.remove()
+
+    def host(
+        self,
+        name: str,
+        *,
+        distribution: str,
+        memory: str | None = None,
+        memswap: str | None = None,
+    ) -> Host:
+        """Start a bare host and wait until it is up."""
+        image = host_image.build(self.client, distribution)
+        address = str(ipaddress.ip_network(self.subnet)[2 + len(self.hosts)])
+        endpoint = self.client.api.create_endpoint_config(ipv4_address=address)
+        say(f"host {name} ({distribution}, {address}): starting")
+        container = self.client.containers.run(
+            image,
+            name=f"{self.name}-{name}",
+            hostname=name,
+            labels={LABEL: self.name},
+            network=self.name,
+            networking_config={self.name: endpoint},
+            mem_limit=memory,
+            memswap_limit=memswap,
+            detach=True,
+            environment={"container": "docker"},
+            # What systemd needs: nearly as much as --privileged, which not every machine allows.
+            cap_add=["ALL"],
+            cap_drop=["SYS_RESOURCE"],
+            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            cgroupns="host",
+            tmpfs={"/run": "", "/run/lock": ""},
+            volumes=[
+                "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+                f"{CACHE}/pip:/root/.cache/pip",
+                f"{CACHE}/apt/{distribution}:/var/cache/apt/shared",
+            ],
+        )
+        host = self.hosts[name] = Host(container, address)
+        host.exec(LOAD_DOWNLOADS)
+        host.wait()
+        return host
+
+    def _create_network(self, ipam: Any = None) -> Any:
+        return self.client.networks.create(
+            self.name, driver="bridge", ipam=ipam, labels={LABEL: self.name}
+        )
+
+
+def _checked(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Raise if the command has failed, after printing what it said."""
+    if result.returncode:
+        print(result.stdout, result.stderr, sep="\n", flush=True)
+        result.check_returncode()
+    return result
