@@ -81,11 +81,13 @@ def deploy_services(
 
 def unit_text(settings: Settings, component: Component) -> str:
     """Write the systemd unit of a component."""
+    beside_web = component.command_beside_web if settings.airflow_web_here else None
+    command = beside_web or component.command
     return template(
         "airflow.service",
         settings=settings,
         component=component,
-        command=component.command.format(
+        command=command.format(
             concurrency=settings.airflow_worker_concurrency,
             queues=",".join(settings.airflow_worker_queues),
         ),

@@ -65,7 +65,7 @@ def _packages(settings: Settings, python: releases.Interpreter) -> None:
         packages=[
             *python.packages,
             "python3-venv",
-            *releases.os_packages(settings.release, settings.airflow_extras),
+            *releases.os_packages(settings.release, settings.extras),
         ],
         no_recommends=True,
         extra_install_args=LOCK_WAIT,

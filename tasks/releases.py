@@ -32,6 +32,8 @@ class Component:
     description: str
     probe: str
     """The check of ``airflow_probe.py`` that tells whether it works."""
+    command_beside_web: str | None = None
+    """The same where the only web UI is on this host and reads the logs from its disk."""
     graceful: bool = False
     """Stopped with the patience of ``airflow_worker_stop_timeout``, for its running tasks."""
 
@@ -64,6 +66,8 @@ class Release:
     """apt packages that the lock's packages without extras are built with."""
     extras: Mapping[str, tuple[str, ...]]
     """Extra -> apt packages that it is built with or runs with."""
+    needed_extras: tuple[str, ...]
+    """Those that this package's stack can't do without."""
     components: tuple[Component, ...]
     keys: Mapping[str, tuple[str, str]]
     """What a setting means -> (section, key) of airflow.cfg in this line."""
@@ -135,6 +139,7 @@ _AIRFLOW_1_8 = Release(
         "samba": ("smbclient",),
         "slack": (),
     },
+    needed_extras=("celery", "crypto", "password", "postgres"),
     components=(
         Component("webserver", "airflow webserver", "web server", probe="web"),
         Component("scheduler", "airflow scheduler", "scheduler", probe="scheduler"),
@@ -142,6 +147,11 @@ _AIRFLOW_1_8 = Release(
             "worker",
             "airflow worker -c {concurrency} -q {queues}",
             "Celery worker",
+            # What `airflow worker` does, without its log server, which asks nobody for a login.
+            command_beside_web=(
+                "celery worker -A airflow.executors.celery_executor:app -O fair -l info"
+                " -c {concurrency} -Q {queues}"
+            ),
             probe="worker",
             graceful=True,
         ),

@@ -81,8 +81,8 @@ class Settings(BaseModel):
 
     airflow_version: str = releases.DEFAULT
     """Release of Airflow to install."""
-    airflow_extras: Words = ("celery", "crypto", "password", "postgres")
-    """Airflow's extras, as a list or as one text with commas."""
+    airflow_extras: Words = ()
+    """Airflow's extras beside those that the stack needs, as a list or one text with commas."""
     airflow_lock: Path | None = None
     """Lock file on the controller instead of the shipped one: everything pinned with `==`."""
     airflow_home: AbsolutePath = "/var/lib/airflow"
@@ -179,6 +179,8 @@ class Settings(BaseModel):
 
     airflow_hosts: tuple[str, ...] = ()
     """Addresses of the inventory's other hosts that run Airflow. Not set by hand."""
+    airflow_web_here: bool = True
+    """Whether every web UI of the inventory is on this host. Not set by hand."""
     airflow_schema_here: bool = True
     """Whether this host makes the schema and the login, once for all. Not set by hand."""
 
@@ -220,6 +222,11 @@ class Settings(BaseModel):
         return releases.find(self.airflow_version)
 
     @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that the stack needs and those that were asked for."""
+        return tuple(dict.fromkeys((*self.release.needed_extras, *self.airflow_extras)))
+
+    @property
     def airflow_components(self) -> tuple[releases.Component, ...]:
         """The processes of Airflow that run on this host."""
         return tuple(c for c in self.release.components if c.name in self.components)
@@ -233,7 +240,7 @@ class Settings(BaseModel):
     def pins(self, python: str) -> dict[str, str]:
         """Read the lock for ``python``: canonical name -> version."""
         path = self.airflow_lock or resource(self.release.lock(python))
-        pins = locks.parse(path.read_text(), self.airflow_extras)
+        pins = locks.parse(path.read_text(), self.extras)
         return {**pins, **self.release.seeds}
 
     def _extras(self) -> str | None:
@@ -312,7 +319,7 @@ _SET_ELSEWHERE = {
     "worker_concurrency": "airflow_worker_concurrency",
     "worker_log_port": "airflow_worker_log_port",
 }
-_DERIVED = {"components", "airflow_hosts", "airflow_schema_here"}
+_DERIVED = {"components", "airflow_hosts", "airflow_web_here", "airflow_schema_here"}
 
 
 def _given(settings: Settings) -> dict[str, Any]:
@@ -363,6 +370,7 @@ def _from_inventory(host: Host) -> dict[str, Any]:
     return {
         "components": mine,
         "airflow_hosts": others,
+        "airflow_web_here": [web.name for web in everyone["webserver"]] == [host.name],
         "airflow_schema_here": bool(airflow) and airflow[0].name == host.name,
         "airflow_address": _address(host),
         **_backends(host, everyone),
