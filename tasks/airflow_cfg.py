@@ -103,7 +103,7 @@ def _meanings(settings: Settings) -> dict[str, Scalar]:
         "result_backend": _database(settings, settings.release.result_backend),
         "worker_concurrency": settings.airflow_worker_concurrency,
         "worker_log_port": settings.airflow_worker_log_port,
-        "default_queue": settings.airflow_worker_queues[0],
+        "default_queue": settings.airflow_default_queue,
         "parser_logs": f"{LOGS}/scheduler",
     }
 

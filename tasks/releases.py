@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 
 class UnknownReleaseError(ValueError):
@@ -277,8 +276,3 @@ def unknown_extra(release: Release, extras: Iterable[str]) -> str | None:
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(release.extras)}"
             return f"Airflow {release.version} has no extra {extra}: {hint}"
     return None
-
-
-def fits_celery(release: Release, version: str) -> bool:
-    """Tell whether the release can use this Celery."""
-    return release.celery.contains(Version(version), prereleases=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -58,12 +59,24 @@ def _network(value: str) -> str:
     return value
 
 
+def _fernet_key(value: SecretStr) -> SecretStr:
+    try:
+        key = base64.urlsafe_b64decode(value.get_secret_value())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("give 32 bytes in URL-safe base64")
+    return value
+
+
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Queue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 Queues = Annotated[tuple[Queue, ...], BeforeValidator(_as_list), Field(min_length=1)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+FernetKey = Annotated[SecretStr, BeforeValidator(_as_secret), AfterValidator(_fernet_key)]
+Listen = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*, -]+$")]
 Network = Annotated[str, AfterValidator(_network)]
 Secret = Annotated[SecretStr, BeforeValidator(_as_secret)]
 Scalar = bool | int | float | str | Secret
@@ -123,7 +136,7 @@ class Settings(BaseModel):
     """E-mail address of the administrator."""
     airflow_admin_password: Secret | None = None
     """Password of the administrator; generated."""
-    airflow_fernet_key: Secret | None = None
+    airflow_fernet_key: FernetKey | None = None
     """Key that Airflow encrypts connections with; generated once, never changed by a run."""
     airflow_secret_key: Secret | None = None
     """Key that signs the web UI's sessions; generated."""
@@ -141,7 +154,7 @@ class Settings(BaseModel):
     """Address of the database; default: the host of group `postgresql`, loopback on itself."""
     postgresql_port: Port = 5432
     """Port of the database."""
-    postgresql_listen_addresses: str | None = None
+    postgresql_listen_addresses: Listen | None = None
     """What it listens on; default: loopback, and the host's address when other hosts need it."""
     postgresql_database: Name = "airflow"
     """Database of Airflow."""
@@ -319,7 +332,7 @@ _SET_ELSEWHERE = {
     "worker_concurrency": "airflow_worker_concurrency",
     "worker_log_port": "airflow_worker_log_port",
 }
-_DERIVED = {"components", "airflow_hosts", "airflow_web_here", "airflow_schema_here"}
+DERIVED = {"components", "airflow_hosts", "airflow_web_here", "airflow_schema_here"}
 
 
 def _given(settings: Settings) -> dict[str, Any]:
@@ -328,7 +341,7 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 def _ours(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the settings out of an inventory's data and refuse what looks like one but is none."""
-    known = set(Settings.model_fields) - _DERIVED
+    known = set(Settings.model_fields) - DERIVED
     for key in data:
         if key.startswith(PREFIXES) and key not in known:
             near = get_close_matches(key, known, n=1)
@@ -351,9 +364,10 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return message
     name = str(first["loc"][0])
-    if "Secret" in str(Settings.model_fields[name].annotation):
-        return f"{name}: {message}"
-    return f"{name} can't be {first['input']!r}: {message[0].lower()}{message[1:]}"
+    # airflow_config counts too: among its values may be secrets.
+    secret = "Secret" in str(Settings.model_fields[name].annotation)
+    refusal = name if secret else f"{name} can't be {first['input']!r}"
+    return f"{refusal}: {message[0].lower()}{message[1:]}"
 
 
 def _from_inventory(host: Host) -> dict[str, Any]:

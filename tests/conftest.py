@@ -1,0 +1,14 @@
+"""Fixtures that several modules share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts import Network
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """The network of the test hosts."""
+    with Network("pyinfra-airflow-test") as network:
+        yield network

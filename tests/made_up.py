@@ -1,0 +1,24 @@
+"""Hosts that exist in an inventory only."""
+
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api import Config, Host, Inventory, State
+
+from tasks.settings import Settings
+
+EVERYTHING = ("postgresql", "rabbitmq", "webserver", "scheduler", "worker", "flower")
+
+
+def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
+    """Give the host ``name`` of an inventory in which every host has ``data``."""
+    names = list(dict.fromkeys(member for members in groups.values() for member in members))
+    inventory = Inventory((names, data), **{group: (hosts, {}) for group, hosts in groups.items()})
+    State(inventory, Config())
+    return inventory.get_host(name)
+
+
+def settings(secrets: Path, **data: Any) -> Settings:
+    """Read the settings of one made-up host that runs everything."""
+    groups = {group: ["192.0.2.10"] for group in EVERYTHING}
+    return Settings.of(host(groups, "192.0.2.10", airflow_secrets_file=secrets, **data))

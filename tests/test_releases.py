@@ -1,0 +1,33 @@
+"""The release table."""
+
+import pytest
+
+from tasks import releases
+
+RELEASE = releases.find("1.8.2")
+
+
+def test_an_unknown_release_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(releases.UnknownReleaseError, match=r"releases 1\.8\.2"):
+        releases.find("1.9.0")
+
+
+@pytest.mark.parametrize("distribution", ["Debian 11", "Ubuntu 22.04"])
+def test_a_distribution_with_its_python_is_taken(distribution: str) -> None:
+    python = releases.interpreter(RELEASE, distribution)
+    assert (python.version, python.packages) == ("2.7", ("python2.7", "python2.7-dev"))
+
+
+@pytest.mark.parametrize("distribution", ["Debian 12", "Ubuntu 24.04", "Fedora 40"])
+def test_one_without_is_refused_with_those_that_have_it(distribution: str) -> None:
+    with pytest.raises(releases.NoInterpreterError) as refusal:
+        releases.interpreter(RELEASE, distribution)
+    assert str(refusal.value) == (
+        f"Airflow 1.8.2 runs on Python 2.7, which {distribution} does not have;"
+        " take one of: Debian 11, Ubuntu 22.04"
+    )
+
+
+def test_extras_bring_their_apt_packages() -> None:
+    assert "libkrb5-dev" in releases.os_packages(RELEASE, ["kerberos", "s3"])
+    assert "libkrb5-dev" not in releases.os_packages(RELEASE, ["s3"])

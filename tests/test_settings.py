@@ -1,0 +1,189 @@
+"""Settings: what an inventory says, completed and refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import HiddenValue
+
+from tasks import Settings, SettingsError
+from tests import made_up
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"airflow_webport": 80}, "did you mean airflow_web_port?"),
+    ({"postgresql_passwort": "x"}, "did you mean postgresql_password?"),
+    ({"rabbitmq_colour": "x"}, "unknown setting rabbitmq_colour"),
+    ({"components": "x", "airflow_hosts": ["x"]}, "unknown setting airflow_hosts"),
+    ({"airflow_version": "1.9.0"}, "airflow_version can't be '1.9.0'"),
+    ({"airflow_version": 1.8}, "airflow_version can't be 1.8"),
+    ({"airflow_extras": "hiv"}, "has no extra hiv: did you mean hive?"),
+    ({"airflow_extras": ["celery", "docker"]}, "has no extra docker: it has async"),
+    ({"airflow_lock": "no/such/lock.txt"}, "airflow_lock can't be 'no/such/lock.txt'"),
+    ({"airflow_dags": "no/such/folder"}, "airflow_dags can't be 'no/such/folder'"),
+    ({"airflow_home": "var/lib"}, "airflow_home can't be 'var/lib': give an absolute path"),
+    ({"airflow_home": "/var/lib/my flow"}, "airflow_home can't be '/var/lib/my flow'"),
+    ({"airflow_config": {"core": 1}}, "airflow_config: input should be a valid dictionary"),
+    ({"airflow_config": {"core": {"x": "a\nb"}}}, "[core] x must be one line"),
+    ({"airflow_config": {"core": {"fernet_key": "x"}}}, "set airflow_fernet_key instead"),
+    ({"airflow_config": {"webserver": {"web_server_port": 1}}}, "set airflow_web_port instead"),
+    ({"airflow_address": "a b"}, "airflow_address can't be 'a b'"),
+    ({"airflow_web_host": ""}, "airflow_web_host can't be ''"),
+    ({"airflow_web_host": "0.0.0.0; rm"}, "airflow_web_host can't be"),
+    ({"airflow_web_port": 0}, "airflow_web_port can't be 0"),
+    ({"airflow_web_port": 65536}, "airflow_web_port can't be 65536"),
+    ({"airflow_web_port": "8080"}, "airflow_web_port can't be '8080'"),
+    ({"airflow_web_workers": 0}, "airflow_web_workers can't be 0"),
+    ({"airflow_web_workers": 65}, "airflow_web_workers can't be 65"),
+    ({"airflow_base_url": "airflow.example"}, "airflow_base_url can't be 'airflow.example'"),
+    ({"airflow_base_url": "https://a b"}, "airflow_base_url can't be"),
+    ({"airflow_worker_concurrency": 0}, "airflow_worker_concurrency can't be 0"),
+    ({"airflow_worker_concurrency": 1025}, "airflow_worker_concurrency can't be 1025"),
+    ({"airflow_worker_queues": []}, "airflow_worker_queues can't be []"),
+    ({"airflow_worker_queues": "a b"}, "airflow_worker_queues can't be 'a b'"),
+    ({"airflow_default_queue": "a b"}, "airflow_default_queue can't be 'a b'"),
+    ({"airflow_default_queue": ""}, "airflow_default_queue can't be ''"),
+    ({"airflow_worker_log_port": 0}, "airflow_worker_log_port can't be 0"),
+    ({"airflow_worker_log_port": 65536}, "airflow_worker_log_port can't be 65536"),
+    ({"airflow_worker_stop_timeout": 0}, "airflow_worker_stop_timeout can't be 0"),
+    ({"airflow_worker_stop_timeout": 604801}, "airflow_worker_stop_timeout can't be 604801"),
+    ({"airflow_flower_port": 0}, "airflow_flower_port can't be 0"),
+    ({"airflow_flower_port": 65536}, "airflow_flower_port can't be 65536"),
+    ({"airflow_flower_host": "a b"}, "airflow_flower_host can't be 'a b'"),
+    ({"airflow_hardening": "maybe"}, "airflow_hardening can't be 'maybe'"),
+    ({"airflow_admin_user": "a b"}, "airflow_admin_user can't be 'a b'"),
+    ({"airflow_admin_user": "a" * 65}, "airflow_admin_user can't be"),
+    ({"airflow_admin_email": "nobody"}, "airflow_admin_email can't be 'nobody'"),
+    ({"airflow_admin_email": "a b@c"}, "airflow_admin_email can't be 'a b@c'"),
+    ({"airflow_fernet_key": "short"}, "airflow_fernet_key: give 32 bytes in URL-safe base64"),
+    ({"airflow_admin_password": 5}, "airflow_admin_password: "),
+    ({"postgresql_host": "a b"}, "postgresql_host can't be 'a b'"),
+    ({"postgresql_port": 0}, "postgresql_port can't be 0"),
+    ({"postgresql_port": 65536}, "postgresql_port can't be 65536"),
+    ({"postgresql_database": "Air-flow"}, "postgresql_database can't be 'Air-flow'"),
+    ({"postgresql_database": "a" * 64}, "postgresql_database can't be"),
+    ({"postgresql_user": "drop table"}, "postgresql_user can't be 'drop table'"),
+    ({"postgresql_user": "1a"}, "postgresql_user can't be '1a'"),
+    ({"postgresql_allow": "10.0.0.0/33"}, "postgresql_allow can't be '10.0.0.0/33'"),
+    ({"postgresql_allow": ["example"]}, "postgresql_allow can't be 'example'"),
+    ({"postgresql_allow": "0.0.0.0/0"}, "postgresql_allow_insecure = True consents"),
+    ({"postgresql_auth": "md5"}, "postgresql_auth can't be 'md5'"),
+    ({"postgresql_auth": "trust"}, "postgresql_allow_insecure = True consents"),
+    ({"postgresql_superuser": True}, "postgresql_allow_insecure = True consents"),
+    ({"postgresql_listen_addresses": "*"}, "postgresql_allow_insecure = True consents"),
+    ({"postgresql_listen_addresses": "a'b"}, "postgresql_listen_addresses can't be"),
+    ({"postgresql_password": "a%b"}, "postgresql_password has a character"),
+    ({"rabbitmq_password": "a b"}, "rabbitmq_password has a character"),
+    ({"rabbitmq_host": "a b"}, "rabbitmq_host can't be 'a b'"),
+    ({"rabbitmq_port": 0}, "rabbitmq_port can't be 0"),
+    ({"rabbitmq_port": 65536}, "rabbitmq_port can't be 65536"),
+    ({"rabbitmq_bind_address": "a b"}, "rabbitmq_bind_address can't be 'a b'"),
+    ({"rabbitmq_vhost": "/"}, "rabbitmq_vhost can't be '/'"),
+    ({"rabbitmq_vhost": "a" * 65}, "rabbitmq_vhost can't be"),
+    ({"rabbitmq_user": ""}, "rabbitmq_user can't be ''"),
+    ({"rabbitmq_user": "a:b"}, "rabbitmq_user can't be 'a:b'"),
+    ({"rabbitmq_consumer_timeout": 59}, "rabbitmq_consumer_timeout can't be 59"),
+    ({"rabbitmq_consumer_timeout": 31622401}, "rabbitmq_consumer_timeout can't be 31622401"),
+    ({"rabbitmq_node_name": "rabbit"}, "rabbitmq_node_name can't be 'rabbit'"),
+    ({"rabbitmq_node_name": "rabbit@"}, "rabbitmq_node_name can't be 'rabbit@'"),
+]
+
+
+@pytest.mark.parametrize(("data", "sentence"), REFUSED)
+def test_a_wrong_setting_is_refused_in_one_sentence(
+    tmp_path: Path, data: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        made_up.settings(tmp_path / "secrets.json", **data)
+    message = str(refusal.value)
+    assert sentence in message
+    assert "\n" not in message
+    assert not (tmp_path / "secrets.json").exists()
+
+
+def test_foreign_data_is_left_alone(tmp_path: Path) -> None:
+    settings = made_up.settings(tmp_path / "s.json", my_app_port="x", ssh_user="debian")
+    assert settings.airflow_web_port == 8080
+
+
+def test_a_secret_is_in_no_refusal(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        made_up.settings(tmp_path / "s.json", postgresql_password="geheim %")
+    assert "geheim" not in str(refusal.value)
+
+
+def test_settings_do_not_show_secrets_and_can_not_be_changed(tmp_path: Path) -> None:
+    settings = made_up.settings(tmp_path / "s.json", postgresql_password="geheim")
+    assert "geheim" not in repr(settings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.airflow_web_port = 1  # type: ignore[misc]
+
+
+def test_a_secret_may_be_a_hidden_value_of_pyinfra(tmp_path: Path) -> None:
+    settings = made_up.settings(tmp_path / "s.json", rabbitmq_password=HiddenValue("geheim"))
+    assert settings.secret("rabbitmq_password") == "geheim"
+
+
+def test_secrets_are_generated_once(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "secrets.json"
+    first, second = made_up.settings(file), made_up.settings(file)
+    assert first.secret("postgresql_password") == second.secret("postgresql_password")
+    assert len(first.secret("airflow_fernet_key")) == 44
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert (file.parent / ".gitignore").read_text() == "*\n"
+
+
+def test_a_given_secret_is_not_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABBITMQ_PASSWORD", "from-the-environment")
+    file = tmp_path / "secrets.json"
+    settings = made_up.settings(file, postgresql_password="from-the-inventory")
+    assert settings.secret("rabbitmq_password") == "from-the-environment"
+    assert settings.secret("postgresql_password") == "from-the-inventory"
+    assert "from-the" not in file.read_text()
+
+
+def test_a_secrets_file_that_others_could_read_is_closed(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    made_up.settings(file)
+    file.chmod(0o644)
+    made_up.settings(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_hosts_find_each_other_by_the_inventory(tmp_path: Path) -> None:
+    groups = {
+        "postgresql": ["db"],
+        "rabbitmq": ["mq"],
+        "webserver": ["web"],
+        "scheduler": ["web"],
+        "worker": ["w1", "w2"],
+    }
+
+    def read(name: str) -> Settings:
+        file = tmp_path / "s.json"
+        return Settings.of(made_up.host(groups, name, airflow_secrets_file=file))
+
+    web, worker, database = read("web"), read("w1"), read("db")
+    assert (web.postgresql_host, worker.rabbitmq_host, database.postgresql_host) == (
+        "db",
+        "mq",
+        "127.0.0.1",
+    )
+    assert database.airflow_hosts == ("web", "w1", "w2")
+    assert [read(name).airflow_schema_here for name in ("web", "w1", "db")] == [True, False, False]
+    assert (web.airflow_web_here, worker.airflow_web_here) == (True, False)
+    assert {component.name for component in web.airflow_components} == {"webserver", "scheduler"}
+
+
+def test_two_databases_are_refused(tmp_path: Path) -> None:
+    host = made_up.host({"postgresql": ["a", "b"]}, "a", airflow_secrets_file=tmp_path / "s")
+    with pytest.raises(SettingsError, match="group postgresql has 2 hosts; leave one in it"):
+        Settings.of(host)
+
+
+def test_settings_of_another_project_are_completed(tmp_path: Path) -> None:
+    given = Settings(postgresql_port=5433, airflow_secrets_file=tmp_path / "s.json")
+    settings = Settings.of(made_up.host({"db": ["a"]}, "a"), given)
+    assert settings.postgresql_port == 5433
+    assert settings.secret("postgresql_password")

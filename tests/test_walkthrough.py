@@ -1,0 +1,270 @@
+"""The walkthrough's whole stack on one host, by `pyinfra inventories/walkthrough.py deploy.py`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.airflow_1_8 import Airflow, until
+from tests.cli import Deployment, Run, sudo_user
+from tests.hosts import Host, Network
+
+pytestmark = pytest.mark.docker
+
+# Everything that a deploy may touch, by name, time, size and owner.
+LISTING = (
+    "find /etc /opt /usr /root /home /var/lib/dpkg /var/lib/airflow -path /root/.cache -prune -o"
+    " -printf '%p %T@ %C@ %s %m %U\\n' 2>/dev/null | sort; ps -eo comm | sort -u"
+)
+FAILING_DAG = """
+from datetime import datetime
+from airflow import DAG
+from airflow.operators.python_operator import PythonOperator
+
+def fail():
+    raise RuntimeError("the reason that a person looks for")
+
+dag = DAG("failing", start_date=datetime(2017, 4, 21), schedule_interval=None)
+PythonOperator(task_id="fail", python_callable=fail, dag=dag)
+"""
+
+
+@dataclass
+class Stack:
+    """A deployed host, and what the calls of pyinfra said."""
+
+    host: Host
+    deployment: Deployment
+    airflow: Airflow
+    fresh_plan: Run
+    untouched: bool
+    first_run: Run
+
+
+@pytest.fixture(scope="module")
+def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    secrets = tmp_path_factory.mktemp("secrets") / "secrets.json"
+    host = network.host("walkthrough", distribution="bullseye")
+    deployment = Deployment(
+        "inventories/walkthrough.py",
+        {**sudo_user(host), "airflow_secrets_file": str(secrets)},
+        environment={"AIRFLOW_HOST": host.address},
+    )
+    before = host.ssh(LISTING).stdout
+    plan = deployment.dry()
+    untouched = host.ssh(LISTING).stdout == before
+    run = deployment.run()
+    assert run.code == 0, run.output
+    password = json.loads(secrets.read_text())["airflow_admin_password"]
+    yield Stack(host, deployment, Airflow(host, password), plan, untouched, run)
+
+
+def test_a_dry_run_on_the_fresh_host_lists_every_step_and_touches_nothing(stack: Stack) -> None:
+    assert stack.fresh_plan.code == 0
+    assert stack.untouched
+    assert stack.fresh_plan.planned == stack.first_run.changed
+    for step in (
+        "System | Create the user airflow",
+        "PostgreSQL | Create the database airflow",
+        "RabbitMQ | Remove the user guest",
+        "Python | Make the environment of Airflow 1.8.2",
+        "Airflow | Write airflow.cfg",
+        "Database | Bring the schema to the release",
+        "Services | Run airflow-worker.service",
+    ):
+        assert step in stack.fresh_plan.planned
+    assert not [step for step in stack.fresh_plan.steps if "{" in step or "=" in step]
+
+
+def test_the_next_plan_is_empty_and_the_next_run_changes_nothing(stack: Stack) -> None:
+    assert stack.deployment.dry().planned == []
+    run = stack.deployment.run()
+    assert (run.code, run.changed) == (0, [])
+
+
+def test_three_tasks_succeed_through_the_worker(stack: Stack) -> None:
+    airflow = stack.airflow
+    date = airflow.trigger("example_three_tasks")
+    assert airflow.finish("example_three_tasks", date) == "success"
+    states = airflow.query(
+        "select task_id, state, hostname from task_instance"
+        f" where dag_id = 'example_three_tasks' and execution_date = '{date}' order by start_date"
+    )
+    name = "walkthrough"
+    assert states == [[task, "success", name] for task in ("extract", "transform", "load")]
+    assert "celeryd" in airflow.log_page("example_three_tasks", "transform", date)
+
+
+def test_tasks_wait_in_the_broker_s_queue_while_no_worker_runs(stack: Stack) -> None:
+    host, airflow = stack.host, stack.airflow
+    host.ssh("systemctl stop airflow-worker")
+    date = airflow.trigger("example_three_tasks")
+
+    def queued() -> bool:
+        queues = host.ssh("rabbitmqctl -q list_queues -p airflow name messages consumers").stdout
+        return ["default", "1", "0"] in [line.split() for line in queues.splitlines()]
+
+    until(queued, 90, "a message in the queue default of the vhost airflow")
+    host.ssh("systemctl start airflow-worker")
+    assert airflow.finish("example_three_tasks", date) == "success"
+
+
+def test_the_web_ui_lets_in_by_the_right_password_only(stack: Stack) -> None:
+    airflow = stack.airflow
+    assert "Sign in" in airflow.login("wrong").get(f"{airflow.url}/admin/", timeout=30).text
+    page = airflow.login(airflow.password).get(f"{airflow.url}/admin/", timeout=30)
+    assert "example_three_tasks" in page.text
+
+
+def test_the_experimental_api_lets_nobody_in(stack: Stack) -> None:
+    import requests
+
+    url = f"{stack.airflow.url}/api/experimental/dags/example_three_tasks/dag_runs"
+    assert requests.post(url, json={}, timeout=30).status_code == 403
+
+
+def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:
+    stack.airflow.add_dag("failing", FAILING_DAG)
+    date = stack.airflow.trigger("failing")
+    assert stack.airflow.finish("failing", date) == "failed"
+    page = stack.airflow.log_page("failing", "fail", date)
+    assert "Traceback" in page
+    assert "the reason that a person looks for" in page
+
+
+def test_the_walkthrough_s_commands_work_as_typed(stack: Stack) -> None:
+    listed = stack.host.ssh("airflow list_dags")
+    assert "example_three_tasks" in listed.stdout
+    by_sudo = stack.host.exec("su - debian -c 'airflow list_tasks example_three_tasks'")
+    assert "transform" in by_sudo.stdout
+    owners = stack.host.ssh("find /var/log/airflow /var/lib/airflow -user root -type f").stdout
+    assert sorted(owners.split()) == [
+        "/var/lib/airflow/airflow.cfg",
+        "/var/lib/airflow/dags.delivered",
+        "/var/lib/airflow/dags/example_three_tasks.py",
+        "/var/lib/airflow/dags/failing.py",
+    ]
+
+
+def test_celery_is_what_the_release_can_use(stack: Stack) -> None:
+    installed = stack.host.ssh("/opt/airflow/current/bin/pip list --format=freeze").stdout
+    assert "celery==3.1.26.post2" in installed
+    assert "librabbitmq==2.0.0" in installed  # every extra of the walkthrough is there
+    assert "No broken requirements" in stack.host.ssh("/opt/airflow/current/bin/pip check").stdout
+
+
+def test_a_celery_4_put_there_by_hand_is_replaced(stack: Stack) -> None:
+    host, mend = stack.host, "Python | Make the environment of Airflow 1.8.2"
+    host.ssh(
+        "PIP_CERT=/etc/ssl/certs/ca-certificates.crt"
+        " /opt/airflow/current/bin/pip install -q celery==4.0.2"
+    )
+    plan = stack.deployment.dry()
+    assert mend in plan.planned
+    run = stack.deployment.run()
+    assert (run.code, run.changed) == (0, plan.planned)
+    assert "celery==3.1.26.post2" in host.ssh("/opt/airflow/current/bin/pip freeze").stdout
+    assert "No broken requirements" in host.ssh("/opt/airflow/current/bin/pip check").stdout
+    assert stack.deployment.dry().planned == []
+    date = stack.airflow.trigger("example_three_tasks")
+    assert stack.airflow.finish("example_three_tasks", date) == "success"
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        (
+            "cd / && runuser -u postgres -- psql -c 'ALTER ROLE airflow SUPERUSER CREATEDB'",
+            ["PostgreSQL | Create the role airflow"],
+        ),
+        (
+            "cd / && runuser -u postgres -- psql -c \"ALTER ROLE airflow PASSWORD 'other'\"",
+            ["PostgreSQL | Create the role airflow"],
+        ),
+        (
+            "rabbitmqctl -q add_user guest guest </dev/null",
+            ["RabbitMQ | Remove the user guest"],
+        ),
+        (
+            "rabbitmqctl -q change_password airflow other </dev/null"
+            " && rabbitmqctl -q set_user_tags airflow administrator </dev/null",
+            ["RabbitMQ | Create the user airflow with its virtual host"],
+        ),
+        (
+            "chmod 644 /etc/airflow/secrets.env",
+            ["Airflow | Write the secrets"],
+        ),
+        (
+            "echo >> /var/lib/airflow/dags/example_three_tasks.py",
+            ["DAGs | Deliver files/dags"],
+        ),
+        (
+            "systemctl stop airflow-scheduler",
+            [
+                "Services | Run airflow-scheduler.service",
+                "Services | Wait until the scheduler works",
+            ],
+        ),
+        (
+            "cd / && runuser -u postgres -- psql airflow -c 'DELETE FROM users'",
+            ["Database | Create the login admin"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_somebody_changed_is_planned_and_mended(
+    stack: Stack, broken: str, mended: list[str]
+) -> None:
+    stack.host.ssh(broken)
+    assert stack.deployment.dry().planned == mended
+    assert stack.deployment.run().changed == mended
+    assert stack.deployment.dry().planned == []
+
+
+def test_a_restart_that_a_broken_run_left_undone_is_made_up_for(stack: Stack) -> None:
+    """A run that died after it wrote airflow.cfg leaves the right file and the old processes."""
+    stack.host.ssh("touch /var/lib/airflow/airflow.cfg")
+    plan = stack.deployment.dry().planned
+    units = [f"airflow-{name}.service" for name in ("webserver", "scheduler", "worker")]
+    assert [step for step in plan if step.startswith("Services | Run")] == [
+        f"Services | Run {unit}" for unit in units
+    ]
+    assert stack.deployment.run().changed == plan
+    assert stack.deployment.dry().planned == []
+
+
+def test_from_a_second_host_only_ssh_and_the_web_ui_can_be_reached(
+    network: Network, stack: Stack
+) -> None:
+    outsider = network.host("outsider", distribution="bullseye")
+    probe = (
+        "for port in 22 4369 5432 5555 5672 8080 8793 15672 25672; do"
+        f' timeout 2 bash -c "</dev/tcp/{stack.host.address}/$port" 2>/dev/null && echo $port;'
+        " done; true"
+    )
+    assert outsider.ssh(probe).stdout.split() == ["22", "8080"]
+    listening = stack.host.ssh("ss -Hltn").stdout.split("\n")
+    ports = {line.split()[3] for line in listening if line}
+    everywhere = {port for port in ports if not port.startswith(("127.", "[::1]"))}
+    assert everywhere == {"0.0.0.0:22", "[::]:22", "0.0.0.0:8080"}
+
+
+def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:
+    stack.host.restart()
+    airflow = stack.airflow
+    date = airflow.trigger("example_three_tasks")
+    assert airflow.finish("example_three_tasks", date) == "success"
+    assert stack.deployment.dry().planned == []
+
+
+def test_no_secret_is_shown_or_readable_by_others(stack: Stack) -> None:
+    secrets = json.loads(Path(stack.deployment.data["airflow_secrets_file"]).read_text())
+    stack.host.ssh("rm /etc/airflow/secrets.env")
+    shown = stack.deployment.show("--dry", "--diff", "-vvv").output
+    shown += stack.deployment.show("-y", "--diff", "-vvv").output
+    shown += stack.host.ssh(
+        "find /etc /opt /usr/local /tmp /run -perm -004 -type f -exec cat {} +"
+        " 2>/dev/null; ps -ef; systemctl show 'airflow-*'"
+    ).stdout
+    assert [name for name, value in secrets.items() if value in shown] == []
