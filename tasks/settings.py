@@ -116,9 +116,9 @@ class Settings(BaseModel):
     """URL of the web UI in links; default: this host's address and port."""
     airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] = 4
     """Tasks that one worker runs at a time (`-c`)."""
-    airflow_worker_queues: Annotated[
-        tuple[Queue, ...], BeforeValidator(_as_list), Field(min_length=1)
-    ] = ("default",)
+    airflow_default_queue: Queue = "default"
+    """Queue of the tasks that name none; the same on every host."""
+    airflow_worker_queues: Queues = ("default",)
     """Queues that the worker takes tasks from (`-q`)."""
     airflow_worker_log_port: Port = 8793
     """Port from which a worker serves its tasks' logs to the web UI."""
@@ -185,9 +185,7 @@ class Settings(BaseModel):
     """Password of that user; generated."""
     rabbitmq_consumer_timeout: Annotated[int, Field(ge=60, le=31622400)] = 604800
     """Seconds that the longest task may run; RabbitMQ's own default takes it back after 1,800."""
-    rabbitmq_node_name: Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")] = (
-        "rabbit@localhost"
-    )
+    rabbitmq_node_name: NodeName = "rabbit@localhost"
     """Name of the Erlang node; at localhost its ports stay on loopback. Its data is tied to it."""
 
     airflow_hosts: tuple[str, ...] = ()
