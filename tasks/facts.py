@@ -144,17 +144,25 @@ class Clusters(FactBase[list[Cluster]]):
         return sorted(clusters, key=lambda cluster: int(cluster.version.partition(".")[0]))
 
 
-class Sql(FactBase[list[dict[str, Any]]]):
-    """Rows of a query to the newest cluster ``main``; none when it does not answer."""
+class Sql(FactBase[list[dict[str, Any]] | None]):
+    """Rows of a query to the newest cluster ``main``; None when that does not answer.
+
+    Without PostgreSQL there are no rows.
+    """
 
     default = list
 
     def command(self, query: str) -> StringCommand:
         rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({query}) t"
-        return StringCommand(PSQL, "-c", QuoteString(rows), "2>/dev/null || echo '[]'")
+        return StringCommand(
+            PSQL,
+            "-c",
+            QuoteString(rows),
+            "2>/dev/null || if test -d /etc/postgresql; then echo null; else echo '[]'; fi",
+        )
 
-    def process(self, output: list[str]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads("\n".join(output))
+    def process(self, output: list[str]) -> list[dict[str, Any]] | None:
+        rows: list[dict[str, Any]] | None = json.loads("\n".join(output))
         return rows
 
 
@@ -162,17 +170,22 @@ class Sql(FactBase[list[dict[str, Any]]]):
 PSQL = "cd / && runuser -u postgres -- psql -XqAt -v ON_ERROR_STOP=1 -d postgres"
 
 
-class RabbitmqDefinitions(FactBase[dict[str, Any]]):
-    """Users, virtual hosts and permissions of the running broker; empty when it does not answer."""
+class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):
+    """Users, virtual hosts and permissions of the broker; None when that does not answer.
+
+    Without RabbitMQ there are none.
+    """
 
     default = dict
 
     def command(self) -> str:
-        return "rabbitmqctl -q export_definitions - --format json 2>/dev/null </dev/null || true"
+        return (
+            "if command -v rabbitmqctl >/dev/null; then rabbitmqctl -q export_definitions -"
+            " --format json 2>/dev/null </dev/null || echo null; else echo '{}'; fi"
+        )
 
-    def process(self, output: list[str]) -> dict[str, Any]:
-        text = "\n".join(output)
-        definitions: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
+    def process(self, output: list[str]) -> dict[str, Any] | None:
+        definitions: dict[str, Any] | None = json.loads("\n".join(output))
         return definitions
 
 
@@ -198,49 +211,16 @@ class OwnName(FactBase[list[str]]):
         return 'hostname && getent hosts "$(hostname)" || true'
 
 
-class SchemaHead(FactBase[str | None]):
-    """The migration that the metadata database stands at; None when it can't be asked."""
+class ProbeAnswer(FactBase[str]):
+    """The word that ``airflow_probe.py`` says; empty before Airflow is installed."""
 
-    @staticmethod
-    def default() -> str | None:
-        return None
+    default = str
 
-    def command(self) -> str:
-        return f"{PROBE} schema 2>/dev/null || true"
+    def command(self, words: list[str]) -> StringCommand:
+        return StringCommand(PROBE, *map(QuoteString, words), "2>/dev/null || true")
 
-    def process(self, output: list[str]) -> str | None:
-        return output[-1] if output else None
-
-
-class LoginMatches(FactBase[bool]):
-    """Whether an administrator has this e-mail address and the password on standard input."""
-
-    @staticmethod
-    def default() -> bool:
-        return False
-
-    def command(self, user: str, email: str) -> StringCommand:
-        return StringCommand(
-            f"{PROBE} login", QuoteString(user), QuoteString(email), "2>/dev/null || true"
-        )
-
-    def process(self, output: list[str]) -> bool:
-        return output == ["same"]
-
-
-class Healthy(FactBase[bool]):
-    """Whether a probe holds at once."""
-
-    @staticmethod
-    def default() -> bool:
-        return False
-
-    def command(self, probe: list[str]) -> StringCommand:
-        words = (QuoteString(word) for word in probe)
-        return StringCommand(PROBE, *words, "0 >/dev/null 2>&1 && echo yes || true")
-
-    def process(self, output: list[str]) -> bool:
-        return output == ["yes"]
+    def process(self, output: list[str]) -> str:
+        return output[-1] if output else ""
 
 
 class FolderDigests(FactBase[dict[str, str]]):

@@ -23,13 +23,11 @@ from .facts import (
     Clusters,
     FileDigest,
     FolderDigests,
-    Healthy,
-    LoginMatches,
     OwnName,
+    ProbeAnswer,
     PythonEnvironment,
     RabbitmqDefinitions,
     RabbitmqNodes,
-    SchemaHead,
     Sql,
     UnitState,
     shell,
@@ -42,6 +40,14 @@ Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 def _will_have_changed(operations: Iterable[OperationMeta]) -> bool:
     """Tell in a plan whether ``operations`` will change, and in a run whether they did."""
     return any(op.did_change() if op.is_complete() else op.will_change for op in operations)
+
+
+def _can_not_be_asked(answer: object) -> bool:
+    """Tell a plan that a server is down: what it would say is then taken to be right.
+
+    Starting it stands in the plan, and the run asks again.
+    """
+    return answer in (None, "unknown") and not state.is_executing
 
 
 @operation()
@@ -136,9 +142,11 @@ def healthy(
     component: str, probe: Sequence[str], *, seconds: int, changed: Iterable[OperationMeta]
 ) -> Commands:
     """Wait until a component works, unless it does and nothing has touched it."""
-    if not _will_have_changed(changed) and host.get_fact(Healthy, probe=list(probe)):
-        host.noop(f"the {component} works")
-        return
+    if not _will_have_changed(changed):
+        answer = host.get_fact(ProbeAnswer, words=[*probe, "0"])
+        if answer == "yes" or _can_not_be_asked(answer):
+            host.noop(f"the {component} works")
+            return
     yield StringCommand(PROBE, *map(QuoteString, probe), str(seconds))
 
 
@@ -318,10 +326,12 @@ def role(role: str, password: str, *, superuser: bool = False) -> Commands:
         f" FROM pg_authid WHERE rolname = '{role}'",
     )
     have = rows[0] if rows else {}
-    if all(have.get(flag) == value for flag, value in flags.items()) and scram_matches(
-        have.get("salt"), have.get("digest"), password
-    ):
+    same = all(have.get(flag) == value for flag, value in flags.items())
+    if same and scram_matches(have["salt"], have["digest"], password):
         host.noop(f"role {role} is as it should be")
+        return
+    if _can_not_be_asked(rows):
+        host.noop("PostgreSQL does not answer")
         return
     words = " ".join(("" if flags[flag] else "NO") + _KEYWORDS[flag] for flag in flags)
     verb = "ALTER" if have else "CREATE"
@@ -336,7 +346,9 @@ def database(database: str, owner: str) -> Commands:
         query="SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding"
         f" FROM pg_database WHERE datname = '{database}'",
     )
-    if not rows:
+    if _can_not_be_asked(rows):
+        host.noop("PostgreSQL does not answer")
+    elif not rows:
         yield _sql(
             f'CREATE DATABASE "{database}" OWNER "{owner}" ENCODING \'UTF8\' TEMPLATE template0;'
         )
@@ -372,6 +384,10 @@ def node_name_kept(wanted: str) -> Commands:
 def broker_user(user: str, password: str, vhost: str) -> Commands:
     """Give a user its virtual host and all permissions there, and no tags."""
     have = host.get_fact(RabbitmqDefinitions)
+    if _can_not_be_asked(have):
+        host.noop("RabbitMQ does not answer")
+        return
+    have = have or {}
     found = next((known for known in have.get("users", ()) if known["name"] == user), None)
     commands = list(_vhost(have, vhost))
     if found is None:
@@ -397,7 +413,10 @@ def _vhost(have: dict[str, Any], vhost: str) -> Commands:
 def broker_user_absent(user: str) -> Commands:
     """Remove a broker user, such as the guest that everybody knows the password of."""
     have = host.get_fact(RabbitmqDefinitions)
-    # A broker that does not answer yet is about to be installed, with its guest.
+    if _can_not_be_asked(have):
+        host.noop("RabbitMQ does not answer")
+        return
+    # A broker without definitions is about to be installed, with its guest.
     if have and user not in [known["name"] for known in have.get("users", ())]:
         host.noop(f"there is no broker user {user}")
         return
@@ -417,25 +436,22 @@ def _rabbitmqctl(*words: str, stdin: str | None = None) -> StringCommand:
 @operation()
 def schema(head: str, *, create: str, upgrade: str) -> Commands:
     """Bring the metadata database to the release's schema, by Airflow's own commands."""
-    have = host.get_fact(SchemaHead)
-    if have == head:
+    have = host.get_fact(ProbeAnswer, words=["schema"])
+    if have == head or _can_not_be_asked(have):
         host.noop(f"the schema is at {head}")
         return
-    yield f"airflow {upgrade if have not in (None, 'none') else create}"
+    yield f"airflow {create if have in ('', 'none') else upgrade}"
 
 
 @operation()
 def login(script: str, user: str, email: str, password: str) -> Commands:
     """Give an administrator a login with this password."""
-    if host.get_fact(LoginMatches, user=user, email=email, _stdin=password):
+    answer = host.get_fact(ProbeAnswer, words=["login", user, email], _stdin=password)
+    if answer == "yes" or _can_not_be_asked(answer):
         host.noop(f"{user} has this login")
         return
-    yield StringCommand(
-        PROBE.replace("airflow_probe.py", script),
-        QuoteString(user),
-        QuoteString(email),
-        _stdin=password,
-    )
+    python = PROBE.replace("airflow_probe.py", script)
+    yield StringCommand(python, QuoteString(user), QuoteString(email), _stdin=password)
 
 
 @operation()

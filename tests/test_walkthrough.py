@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.airflow_1_8 import Airflow, until
 from tests.cli import Deployment, Run, sudo_user
@@ -119,8 +120,6 @@ def test_the_web_ui_lets_in_by_the_right_password_only(stack: Stack) -> None:
 
 
 def test_the_experimental_api_lets_nobody_in(stack: Stack) -> None:
-    import requests
-
     url = f"{stack.airflow.url}/api/experimental/dags/example_three_tasks/dag_runs"
     assert requests.post(url, json={}, timeout=30).status_code == 403
 
@@ -201,6 +200,14 @@ def test_a_celery_4_put_there_by_hand_is_replaced(stack: Stack) -> None:
             ["DAGs | Deliver files/dags"],
         ),
         (
+            "systemctl stop postgresql",
+            ["PostgreSQL | Run the server"],
+        ),
+        (
+            "systemctl stop rabbitmq-server",
+            ["RabbitMQ | Run the broker"],
+        ),
+        (
             "systemctl stop airflow-scheduler",
             [
                 "Services | Run airflow-scheduler.service",
@@ -232,6 +239,11 @@ def test_a_restart_that_a_broken_run_left_undone_is_made_up_for(stack: Stack) ->
     ]
     assert stack.deployment.run().changed == plan
     assert stack.deployment.dry().planned == []
+
+
+def test_the_units_are_what_systemd_understands(stack: Stack) -> None:
+    verified = stack.host.ssh("systemd-analyze verify /etc/systemd/system/airflow-*.service")
+    assert verified.stdout + verified.stderr == ""
 
 
 def test_from_a_second_host_only_ssh_and_the_web_ui_can_be_reached(

@@ -1,15 +1,16 @@
 """Ask a deployed Airflow how it is, without importing it: a second instead of three.
 
-Runs under every Python that an Airflow runs on, with Airflow's environment:
+Runs under every Python that an Airflow runs on, with Airflow's environment, and prints a word:
 
-    airflow_probe.py schema               print the migration that the database stands at
-    airflow_probe.py login NAME EMAIL     print "same" when NAME has the password on stdin
-    airflow_probe.py web URL SECONDS      wait until URL answers 200
-    airflow_probe.py flower URL SECONDS   wait until URL answers at all
-    airflow_probe.py scheduler STAMP SECONDS   wait for a heartbeat newer than the file STAMP
-    airflow_probe.py worker SECONDS       wait until this host's worker answers a ping
+    airflow_probe.py schema                  the migration that the database stands at, or none
+    airflow_probe.py login NAME EMAIL        yes when NAME has the password on stdin, else no
+    airflow_probe.py web URL SECONDS         yes when URL answers 200 within that time, else no
+    airflow_probe.py flower URL SECONDS      yes when URL answers at all
+    airflow_probe.py scheduler STAMP SECONDS yes after a heartbeat newer than the file STAMP
+    airflow_probe.py worker SECONDS          yes when this host's worker answers a ping
 
-Exit code 1 and a line on stderr when the time is over.
+The word is unknown where the database or the broker can't be asked. Any but yes, and not the
+migration, makes the exit code 1 and says why on stderr.
 """
 
 from __future__ import print_function
@@ -21,10 +22,10 @@ import sys
 import time
 
 try:
-    from urllib.error import HTTPError
+    from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 except ImportError:  # Python 2
-    from urllib2 import HTTPError, urlopen
+    from urllib2 import HTTPError, URLError, urlopen
 
 
 def query(sql, *values):
@@ -44,7 +45,7 @@ def query(sql, *values):
 def schema():
     row = query("SELECT to_regclass('alembic_version') IS NOT NULL")
     row = query("SELECT version_num FROM alembic_version") if row[0] else None
-    print(row[0] if row else "none")
+    return row[0] if row else "none"
 
 
 def login(name, email):
@@ -52,14 +53,17 @@ def login(name, email):
 
     password = sys.stdin.readline().rstrip("\n").encode("utf-8")
     row = query("SELECT email, password FROM users WHERE username = %s", name)
-    if row and row[0] == email and row[1]:
-        stored = row[1].encode("ascii")
-        if bcrypt.hashpw(password, stored) == stored:
-            print("same")
+    if not row or row[0] != email or not row[1]:
+        return False
+    stored = row[1].encode("ascii")
+    return bcrypt.hashpw(password, stored) == stored
 
 
 def web(url):
-    return urlopen(url, timeout=10).getcode() == 200
+    try:
+        return urlopen(url, timeout=10).getcode() == 200
+    except (URLError, socket.error):
+        return False
 
 
 def flower(url):
@@ -67,6 +71,8 @@ def flower(url):
         return bool(urlopen(url, timeout=10).getcode())
     except HTTPError:
         return True
+    except (URLError, socket.error):
+        return False
 
 
 def scheduler(stamp):
@@ -90,28 +96,29 @@ def worker():
 
 
 def wait(check, arguments, seconds):
-    """Try ``check`` until it holds, or fail with its last answer."""
+    """Try ``check`` until it holds or the time is over, and give its last answer."""
     end = time.time() + seconds
-    while True:
-        try:
-            answer = "not yet"
-            if check(*arguments):
-                return
-        except Exception as error:
-            answer = "{}: {}".format(type(error).__name__, error)
+    while not check(*arguments):
         if time.time() >= end:
-            sys.exit("no healthy {} within {:.0f} s: {}".format(check.__name__, seconds, answer))
+            return False
         time.sleep(1)
+    return True
 
 
 def main(what, *arguments):
-    if what == "schema":
-        schema()
-    elif what == "login":
-        login(*arguments)
-    else:
-        checks = {"web": web, "flower": flower, "scheduler": scheduler, "worker": worker}
-        wait(checks[what], arguments[:-1], float(arguments[-1]))
+    asks = {"schema": schema, "login": login}
+    checks = {"web": web, "flower": flower, "scheduler": scheduler, "worker": worker}
+    try:
+        if what in asks:
+            answer = asks[what](*arguments)
+        else:
+            answer = wait(checks[what], arguments[:-1], float(arguments[-1]))
+    except Exception as error:
+        print("unknown")
+        sys.exit("{}: {}".format(type(error).__name__, error))
+    print({True: "yes", False: "no"}.get(answer, answer))
+    if answer is False:
+        sys.exit("the check {} does not hold".format(" ".join((what,) + arguments)))
 
 
 main(*sys.argv[1:])
