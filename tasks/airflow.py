@@ -9,6 +9,7 @@ from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
 
 from . import airflow_cfg
+from .airflow_cfg import reachable
 from .deploys import deploy
 from .operations import healthy, login, running, schema, secret_file, text_file
 from .python import CURRENT
@@ -16,18 +17,17 @@ from .releases import Component
 from .resources import resource, template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
-HELPERS = ("airflow_probe.py", "airflow_api_deny.py")
+ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
+SECRETS = f"{CONFIGURATION}/secrets.env"
+HELPERS = ("airflow_probe.py", "airflow_api_deny.py", "airflow_hostname.py")
 
 
 @deploy("Airflow")
-def deploy_airflow(settings: Settings | None = None) -> list[OperationMeta]:
-    """Configure Airflow on a host and give administrators the ``airflow`` command.
-
-    Gives the operations after which Airflow's processes have to start anew.
-    """
+def deploy_airflow(settings: Settings | None = None) -> None:
+    """Configure Airflow on a host and give administrators the ``airflow`` command."""
     settings = Settings.of(host, settings)
     _helpers(settings)
-    return _configuration(settings)
+    _configuration(settings)
 
 
 @deploy("Database")
@@ -37,7 +37,7 @@ def deploy_database(settings: Settings | None = None) -> None:
     release = settings.release
     schema(
         name="Bring the schema to the release",
-        head=release.schema_head,
+        heads=release.schema_heads,
         create=release.create_schema,
         upgrade=release.upgrade_schema,
     )
@@ -56,19 +56,24 @@ def deploy_services(
 ) -> None:
     """Run the host's components of Airflow under systemd, and wait until they work.
 
-    ``changed`` are operations that write what the processes read.
+    ``changed`` are steps after which the processes have to start anew.
     """
     settings = Settings.of(host, settings)
     for component in host.loop(settings.airflow_components):
         unit = f"airflow-{component.name}.service"
-        path = f"/etc/systemd/system/{unit}"
-        written = text_file(name=f"Write {unit}", path=path, text=unit_text(settings, component))
+        path, text = f"/etc/systemd/system/{unit}", unit_text(settings, component)
+        text_file(name=f"Write {unit}", path=path, text=text)
         started = running(
             name=f"Run {unit}",
             unit=unit,
             started=_stamp(component),
-            reads=[path, *_reads(settings)],
-            changed=[written, *changed],
+            reads={
+                path: text,
+                **configuration(settings),
+                CURRENT: None,
+                f"{CURRENT}/.complete": None,
+            },
+            changed=changed,
         )
         healthy(
             name=f"Wait until the {component.description} works",
@@ -81,7 +86,7 @@ def deploy_services(
 
 def unit_text(settings: Settings, component: Component) -> str:
     """Write the systemd unit of a component."""
-    beside_web = component.command_beside_web if settings.airflow_web_here else None
+    beside_web = component.command_beside_web if settings.topology.web_here else None
     command = beside_web or component.command
     return template(
         "airflow.service",
@@ -113,59 +118,36 @@ def _helpers(settings: Settings) -> None:
         text_file(name=f"Write {path}", path=path, text=commands[path], mode="755")
 
 
-def _configuration(settings: Settings) -> list[OperationMeta]:
-    return [
-        text_file(
-            name="Write airflow.cfg",
-            path=f"{settings.airflow_home}/airflow.cfg",
-            text=airflow_cfg.render(settings),
-            group="airflow",
-            mode="640",
+def configuration(settings: Settings) -> dict[str, str]:
+    """Give what Airflow's processes read: path -> text; the last one is secret."""
+    return {
+        f"{settings.airflow_home}/airflow.cfg": airflow_cfg.render(settings),
+        f"{CONFIGURATION}/airflow.env": airflow_cfg.environment_file(
+            airflow_cfg.environment(settings)
         ),
-        text_file(
-            name="Write the environment",
-            path=f"{CONFIGURATION}/airflow.env",
-            text=airflow_cfg.environment_file(airflow_cfg.environment(settings)),
-            group="airflow",
-            mode="640",
-        ),
-        secret_file(
-            name="Write the secrets",
-            path=f"{CONFIGURATION}/secrets.env",
-            text=airflow_cfg.environment_file(airflow_cfg.secret_environment(settings)),
-            group="airflow",
-            mode="640",
-        ),
-    ]
+        SECRETS: airflow_cfg.environment_file(airflow_cfg.secret_environment(settings)),
+    }
 
 
-def _reads(settings: Settings) -> list[str]:
-    return [
-        f"{settings.airflow_home}/airflow.cfg",
-        f"{CONFIGURATION}/airflow.env",
-        f"{CONFIGURATION}/secrets.env",
-        f"{ENVIRONMENT}/lib/airflow_api_deny.py",
-        CURRENT,
-        f"{CURRENT}/.complete",
-    ]
+def _configuration(settings: Settings) -> None:
+    texts = configuration(settings)
+    secret = texts.pop(SECRETS)
+    for path in host.loop(texts):
+        text_file(name=f"Write {path}", path=path, text=texts[path], group="airflow", mode="640")
+    secret_file(name=f"Write {SECRETS}", path=SECRETS, text=secret, group="airflow", mode="640")
 
 
 def _probe(settings: Settings, component: Component) -> list[str]:
-    web = _reachable(settings.airflow_web_host)
-    flower = _reachable(settings.airflow_flower_host)
-    probes = {
-        "web": ["web", f"http://{web}:{settings.airflow_web_port}{settings.release.health_path}"],
-        "flower": ["flower", f"http://{flower}:{settings.airflow_flower_port}/"],
-        "scheduler": ["scheduler", _stamp(component)],
-        "worker": ["worker"],
+    """Complete the words of a component's probe by this host's addresses."""
+    web = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
+    flower = f"http://{reachable(settings.airflow_flower_host)}:{settings.airflow_flower_port}"
+    more = {
+        "web": [f"{web}{path}" for path in settings.release.health_paths],
+        "flower": [f"{flower}/"],
+        "heartbeat": [_stamp(component)],
+        "worker": [],
     }
-    return probes[component.probe]
-
-
-def _reachable(address: str) -> str:
-    """Give an address at which a service that listens on ``address`` answers."""
-    wildcards = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-    return wildcards.get(address, f"[{address}]" if ":" in address else address)
+    return [*component.probe, *more[component.probe[0]]]
 
 
 def _stamp(component: Component) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from .releases import SECRET_MEANINGS
 from .settings import ENVIRONMENT, LOGS, Scalar, Settings, SettingsError
 
 Sections = dict[str, dict[str, str]]
@@ -31,6 +32,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """Give the environment of every process of Airflow, without any secret."""
     return {
         "AIRFLOW_HOME": settings.airflow_home,
+        "AIRFLOW_HOSTNAME": settings.topology.name,
         "PATH": f"{ENVIRONMENT}/current/bin:{_SYSTEM_PATH}",
         "PYTHONPATH": f"{ENVIRONMENT}/lib",
         # Airflow 1.8 compares local times of several processes.
@@ -60,68 +62,100 @@ def environment_file(variables: Mapping[str, str]) -> str:
 
 def _split(settings: Settings) -> tuple[Sections, Sections]:
     """Part every value of airflow.cfg into the open ones and the secret ones."""
+    release = settings.release
+    meant = {release.keys[name] for name in SECRET_MEANINGS if name in release.keys}
     shown: Sections = {}
     hidden: Sections = {}
-    for section, key, value in _values(settings):
-        secret = isinstance(value, SecretStr) or (section, key) in settings.release.sensitive
+    for (section, key), value in _values(settings).items():
+        secret = isinstance(value, SecretStr) or (section, key) in meant | release.sensitive
         (hidden if secret else shown).setdefault(section, {})[key] = _text(value)
     return shown, hidden
 
 
-def _values(settings: Settings) -> list[tuple[str, str, Scalar]]:
-    """List (section, key, value), each key once: the last source that sets it wins."""
+def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
+    """Give each (section, key) its value: the last source that sets it wins."""
     release = settings.release
     merged: dict[tuple[str, str], Scalar] = {
-        release.keys[name]: value
-        for name, value in _meanings(settings).items()
-        if name in release.keys
+        key: _meanings(settings)[name]()
+        for name, key in release.keys.items()
+        if name not in settings.withheld
     }
     for source in (release.defaults, settings.airflow_config):
         for section, keys in source.items():
             merged.update({(section, key): value for key, value in keys.items()})
-    return [(section, key, value) for (section, key), value in merged.items()]
+    return merged
 
 
-def _meanings(settings: Settings) -> dict[str, Scalar]:
-    """Give each value by what it means; the release knows the names."""
+def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
+    """Give each value by what it means; the release knows the names and which it has."""
     home = settings.airflow_home
     return {
-        "home": home,
-        "dags": f"{home}/dags",
-        "plugins": f"{home}/plugins",
-        "logs": LOGS,
-        "executor": "CeleryExecutor",
-        "load_examples": False,
-        "database_url": _database(settings, settings.release.database_url),
-        "fernet_key": settings.secret("airflow_fernet_key"),
-        "base_url": base_url(settings),
-        "web_host": settings.airflow_web_host,
-        "web_port": settings.airflow_web_port,
-        "web_workers": settings.airflow_web_workers,
-        "secret_key": settings.secret("airflow_secret_key"),
-        "broker_url": _broker(settings),
-        "result_backend": _database(settings, settings.release.result_backend),
-        "worker_concurrency": settings.airflow_worker_concurrency,
-        "worker_log_port": settings.airflow_worker_log_port,
-        "default_queue": settings.airflow_default_queue,
-        "parser_logs": f"{LOGS}/scheduler",
+        "home": lambda: home,
+        "dags": lambda: f"{home}/dags",
+        "plugins": lambda: f"{home}/plugins",
+        "logs": lambda: LOGS,
+        "executor": lambda: "CeleryExecutor",
+        "load_examples": lambda: False,
+        "database_url": lambda: _database(settings, settings.release.database_url),
+        "fernet_key": lambda: settings.secret("airflow_fernet_key"),
+        "jwt_secret": lambda: settings.secret("airflow_jwt_secret"),
+        "base_url": lambda: base_url(settings),
+        "execution_url": lambda: f"{api_url(settings)}/execution/",
+        "web_host": lambda: settings.airflow_web_host,
+        "web_port": lambda: settings.airflow_web_port,
+        "web_workers": lambda: settings.airflow_web_workers,
+        "secret_key": lambda: settings.secret("airflow_secret_key"),
+        "broker_url": lambda: _broker(settings),
+        "result_backend": lambda: _results(settings),
+        "worker_concurrency": lambda: settings.airflow_worker_concurrency,
+        "worker_log_port": lambda: settings.airflow_worker_log_port,
+        "default_queue": lambda: settings.airflow_default_queue,
+        "parser_logs": lambda: f"{LOGS}/scheduler",
     }
+
+
+def reachable(address: str) -> str:
+    """Give an address at which a service that listens on ``address`` answers on its own host."""
+    wildcards = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+    return wildcards.get(address, bracketed(address))
+
+
+def bracketed(address: str) -> str:
+    """Write an address as a URL has it."""
+    return f"[{address}]" if ":" in address else address
 
 
 def base_url(settings: Settings) -> str:
     """Give the URL of the web UI, as links name it."""
-    address = settings.airflow_address or "localhost"
-    return settings.airflow_base_url or f"http://{address}:{settings.airflow_web_port}"
+    return settings.airflow_base_url or _web_url(settings)
 
 
-def _database(settings: Settings, form: str) -> str:
+def api_url(settings: Settings) -> str:
+    """Give the URL of the web UI, as this host's processes reach it."""
+    here = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
+    default = here if settings.topology.web_here else _web_url(settings)
+    return settings.airflow_api_url or default
+
+
+def _web_url(settings: Settings) -> str:
+    address = (*settings.topology.web_hosts, "localhost")[0]
+    return f"http://{bracketed(address)}:{settings.airflow_web_port}"
+
+
+def _database(settings: Settings, form: str, *, part: str = "") -> str:
     return form.format(
-        user=settings.postgresql_user,
-        password=quote(settings.secret("postgresql_password"), safe=""),
+        user=getattr(settings, f"postgresql_{part}user"),
+        password=quote(settings.secret(f"postgresql_{part}password"), safe=""),
         host=_known(settings, "postgresql"),
         port=settings.postgresql_port,
-        database=settings.postgresql_database,
+        database=getattr(settings, f"postgresql_{part}database"),
     )
+
+
+def _results(settings: Settings) -> str:
+    release = settings.release
+    part = "results_" if release.results_apart else ""
+    return _database(settings, release.result_backend, part=part)
 
 
 def _broker(settings: Settings) -> str:
@@ -138,7 +172,7 @@ def _known(settings: Settings, part: str) -> str:
     address: str | None = getattr(settings, f"{part}_host")
     if address is None:
         raise SettingsError(f"no host runs {part}: put one in the group {part}, or set {part}_host")
-    return f"[{address}]" if ":" in address else address
+    return bracketed(address)
 
 
 def _text(value: Scalar) -> str:

@@ -6,6 +6,7 @@ pyinfra prints a fact's arguments with -v, so none of them is a secret.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,8 @@ class Unit:
     """systemd has an older text of the unit than the disk."""
     newer: tuple[str, ...]
     """Files that changed after the unit started."""
+    digests: Mapping[str, str]
+    """Checksums of the files that it reads."""
 
 
 class UnitState(FactBase[Unit]):
@@ -100,25 +103,30 @@ class UnitState(FactBase[Unit]):
 
     @staticmethod
     def default() -> Unit:
-        return Unit(False, False, False, ())
+        return Unit(False, False, False, (), {})
 
     def command(self, unit: str, started: str, reads: list[str]) -> StringCommand:
+        paths = [QuoteString(path) for path in reads]
         return StringCommand(
             "systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload",
             QuoteString(unit),
             "2>/dev/null; find",
-            *(QuoteString(path) for path in reads),
+            *paths,
             "-maxdepth 0 -newer",
             QuoteString(started),
+            "2>/dev/null; sha256sum",
+            *paths,
             "2>/dev/null || true",
         )
 
     def process(self, output: list[str]) -> Unit:
+        sums = [line.split("  ", 1) for line in output if "  /" in line]
         return Unit(
             active="ActiveState=active" in output,
             enabled="UnitFileState=enabled" in output,
             reload="NeedDaemonReload=yes" in output,
             newer=tuple(line for line in output if line.startswith("/")),
+            digests={path: digest for digest, path in sums},
         )
 
 
@@ -168,6 +176,23 @@ class Sql(FactBase[list[dict[str, Any]] | None]):
 
 # Debian's psql takes the newest cluster's port by itself.
 PSQL = "cd / && runuser -u postgres -- psql -XqAt -v ON_ERROR_STOP=1 -d postgres"
+
+
+class AccessRulesStale(FactBase[bool]):
+    """Whether pg_hba.conf at ``path`` is newer than the running cluster's last look at it."""
+
+    default = bool
+
+    def command(self, path: str) -> StringCommand:
+        return StringCommand(
+            'loaded=$(cd / && runuser -u postgres -- psql -XqAtc "select pg_conf_load_time()"',
+            '2>/dev/null) && test -n "$(find',
+            QuoteString(path),
+            '-newermt "$loaded" 2>/dev/null)" && echo stale || true',
+        )
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["stale"]
 
 
 class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):

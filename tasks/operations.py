@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from . import locks
 from .facts import (
     PROBE,
     PSQL,
+    AccessRulesStale,
     Cluster,
     Clusters,
     FileDigest,
@@ -32,6 +33,7 @@ from .facts import (
     UnitState,
     shell,
 )
+from .installers import Pip, Uv, pip
 from .passwords import rabbitmq_matches, scram_matches, scram_verifier
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
@@ -73,7 +75,7 @@ def secret_file(
 ) -> Commands:
     """Write a file that no one else ever sees: on standard input, private from its first byte."""
     have = host.get_fact(FileDigest, path=path)
-    if have is None or have.sha256 != hashlib.sha256(text.encode()).hexdigest():
+    if have is None or have.sha256 != _digest(text):
         if state.config.DIFF:
             host.log(f"Will write {path} (its contents are secret)", logger.info)
         new = QuoteString(f"{path}.new")
@@ -101,6 +103,14 @@ def link(path: str, target: str) -> Commands:
 
 
 @operation()
+def host_names(lines: Sequence[str]) -> Commands:
+    """Let the hosts find each other by name, also without DNS."""
+    have = host.get_fact(FileContents, path="/etc/hosts") or []
+    text = "\n".join(with_block(have, lines) if lines else without_block(have)) + "\n"
+    yield from text_file._inner(path="/etc/hosts", text=text)
+
+
+@operation()
 def own_name() -> Commands:
     """Make the host's own name resolvable, as Airflow and RabbitMQ expect it."""
     answer = host.get_fact(OwnName)
@@ -115,26 +125,36 @@ def running(
     unit: str,
     *,
     started: str,
-    reads: Sequence[str],
+    reads: Mapping[str, str | None],
     changed: Iterable[OperationMeta] = (),
 ) -> Commands:
     """Run ``unit``, enabled, and restarted when a file that it reads is newer than its process.
 
-    ``started`` is a file that the start of the unit writes. ``changed`` are the operations that
-    write what it reads: with them a plan shows the restart that they would cause. The file times
-    bring the restart that a broken run left undone.
+    ``started`` is a file that the start of the unit writes. ``reads`` are the files and, where a
+    step before this one writes them, their texts: so a plan sees the restart that this brings.
+    ``changed`` are further steps that it has to follow. File times also bring the restart that a
+    broken run left undone.
     """
     have = host.get_fact(UnitState, unit=unit, started=started, reads=list(reads))
+    rewritten = [
+        path
+        for path, text in reads.items()
+        if text is not None and have.digests.get(path) != _digest(text)
+    ]
     commands = []
     if not have.enabled:
         commands.append(f"systemctl enable {unit}")
-    if not have.active or have.newer or _will_have_changed(changed):
+    if not have.active or have.newer or rewritten or _will_have_changed(changed):
         commands.append(f"systemctl restart {unit}")
     if not commands:
         host.noop(f"{unit} runs, and nothing that it reads is newer")
         return
     yield "systemctl daemon-reload"
     yield from commands
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @operation()
@@ -154,7 +174,9 @@ def healthy(
 
 
 @operation()
-def bootstrap_environment(path: str, pins: Sequence[str], *, index: Mapping[str, str]) -> Commands:
+def bootstrap_environment(
+    path: str, pins: Sequence[str], *, variables: Mapping[str, str]
+) -> Commands:
     """Make a small environment of the host's own Python 3 that holds the tool for the real one."""
     wanted = locks.parse("\n".join(pins), ())
     have = host.get_fact(PythonEnvironment, path=path)
@@ -163,7 +185,7 @@ def bootstrap_environment(path: str, pins: Sequence[str], *, index: Mapping[str,
         return
     folder = QuoteString(path)
     yield StringCommand("rm -rf", folder, "&& python3 -m venv", folder)
-    yield _pip(path, index, "install", "--quiet", *map(QuoteString, pins))
+    yield pip(path, variables, "install", *map(QuoteString, pins))
     yield shell("touch ", folder, "/.complete")
 
 
@@ -172,15 +194,14 @@ def locked_environment(
     path: str,
     pins: Mapping[str, str],
     *,
-    creator: StringCommand,
+    installer: Pip | Uv,
     build_aids: Mapping[str, str],
-    index: Mapping[str, str],
+    variables: Mapping[str, str],
 ) -> Commands:
     """Make a Python environment that holds exactly ``pins``.
 
-    ``creator`` makes an empty one. A package of ``build_aids`` is installed last, with that
-    folder on PYTHONPATH. An environment whose making was cut short is made anew; one that
-    somebody changed is mended in place.
+    A package of ``build_aids`` is installed last, with that folder on PYTHONPATH. An environment
+    whose making was cut short is made anew; one that somebody changed is mended in place.
     """
     have = host.get_fact(PythonEnvironment, path=path)
     if have and have.complete:
@@ -190,55 +211,33 @@ def locked_environment(
             return
         if state.config.DIFF:
             host.log(f"Will mend {path}: {difference}", logger.info)
+        yield shell("rm -f ", QuoteString(f"{path}/.complete"))
     else:
         difference = locks.Difference(tuple(sorted(pins)), ())
         yield StringCommand("rm -rf", QuoteString(path))
-        yield creator
-    yield shell("rm -f ", QuoteString(f"{path}/.complete"))
-    yield from _apply(path, pins, difference, build_aids, index)
+        yield installer.create(path)
+    if difference.foreign:
+        yield installer.uninstall(path, difference.foreign)
+    aided = [name for name in difference.missing if name in build_aids]
+    plain = {name: pins[name] for name in difference.missing if name not in aided}
+    yield from _install(installer, path, "requirements.txt", plain, variables)
+    for name in aided:
+        with_aid = {**variables, "PYTHONPATH": build_aids[name]}
+        yield from _install(installer, path, f"{name}.txt", {name: pins[name]}, with_aid)
     yield shell("touch ", QuoteString(f"{path}/.complete"))
 
 
-def _apply(
+def _install(
+    installer: Pip | Uv,
     path: str,
+    file: str,
     pins: Mapping[str, str],
-    difference: locks.Difference,
-    build_aids: Mapping[str, str],
-    index: Mapping[str, str],
+    variables: Mapping[str, str],
 ) -> Commands:
-    if difference.foreign:
-        yield _pip(path, {}, "uninstall", "--yes", "--quiet", *difference.foreign)
-    plain = {name: pins[name] for name in difference.missing if name not in build_aids}
-    if plain:
-        lock = f"{path}/requirements.txt"
-        yield FileUploadCommand(StringIO(locks.render(plain)), lock, host.get_temp_filename(lock))
-        yield _pip(path, index, "install", "--quiet", "--no-deps", "-r", QuoteString(lock))
-    for name in difference.missing:
-        if name in build_aids:
-            extra = {"PYTHONPATH": build_aids[name]}
-            pin = f"{name}=={pins[name]}"
-            yield _pip(path, {**index, **extra}, "install", "--quiet", "--no-deps", pin)
-
-
-def _pip(path: str, variables: Mapping[str, str], *words: object) -> StringCommand:
-    """Call an environment's pip with ``variables``, which may hold a login, on standard input.
-
-    The host's own trust store counts, so that a company's certificate authority is known.
-    """
-    known = {
-        "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_PYTHON_VERSION_WARNING": "1",
-        "PIP_NO_INPUT": "1",
-        **variables,
-    }
-    exports = "\n".join(f"export {name}={_sh(value)}" for name, value in known.items())
-    python = QuoteString(f"{path}/bin/python")
-    return StringCommand('eval "$(cat)" &&', python, "-m pip", *words, _stdin=exports)
-
-
-def _sh(value: str) -> str:
-    return "'" + value.replace("'", "'\\''") + "'"
+    if pins:
+        lock = f"{path}/{file}"
+        yield FileUploadCommand(StringIO(locks.render(pins)), lock, host.get_temp_filename(lock))
+        yield installer.install(path, variables, lock)
 
 
 # PostgreSQL ------------------------------------------------------------------------------------
@@ -251,20 +250,27 @@ def main_cluster() -> Cluster | None:
 
 
 @operation()
-def cluster_configuration(settings_text: str, hba_lines: Sequence[str]) -> Commands:
-    """Give the cluster our settings and our lines of pg_hba.conf, before anybody else's."""
+def cluster_settings(text: str) -> Commands:
+    """Give the cluster our settings."""
+    yield from _cluster_file("conf.d/50-airflow.conf", lambda have: text)
+
+
+@operation()
+def cluster_access(lines: Sequence[str]) -> Commands:
+    """Put our lines of pg_hba.conf before anybody else's."""
+    yield from _cluster_file("pg_hba.conf", lambda have: "\n".join(with_block(have, lines)) + "\n")
+
+
+def _cluster_file(name: str, text: Callable[[list[str]], str]) -> Commands:
     cluster = main_cluster()
     if cluster is None:
         yield "echo 'PostgreSQL has no cluster main' >&2; false"
         return
-    folder = f"/etc/postgresql/{cluster.version}/main"
-    owner = {"user": "postgres", "group": "postgres"}
+    path = f"/etc/postgresql/{cluster.version}/main/{name}"
+    have = host.get_fact(FileContents, path=path) or []
     yield from text_file._inner(
-        path=f"{folder}/conf.d/50-airflow.conf", text=settings_text, **owner
+        path=path, text=text(have), user="postgres", group="postgres", mode="640"
     )
-    lines = host.get_fact(FileContents, path=f"{folder}/pg_hba.conf") or []
-    hba = "\n".join(with_block(lines, hba_lines)) + "\n"
-    yield from text_file._inner(path=f"{folder}/pg_hba.conf", text=hba, mode="640", **owner)
 
 
 _BEGIN = "# BEGIN pyinfra-airflow"
@@ -272,29 +278,39 @@ _END = "# END pyinfra-airflow"
 
 
 def with_block(lines: Sequence[str], ours: Sequence[str]) -> list[str]:
-    """Put our block first, for pg_hba.conf's first match wins, and leave the rest as it is."""
+    """Put our block first, where the first match wins, and leave the rest as it is."""
+    return [_BEGIN, *ours, _END, *without_block(lines)]
+
+
+def without_block(lines: Sequence[str]) -> list[str]:
+    """Take our block away."""
     rest = list(lines)
     if _BEGIN in rest and _END in rest:
         rest = rest[: rest.index(_BEGIN)] + rest[rest.index(_END) + 1 :]
-    return [_BEGIN, *ours, _END, *rest]
+    return rest
 
 
 @operation()
-def cluster_running(changed: Iterable[OperationMeta]) -> Commands:
-    """Run the cluster, restarted when its configuration is newer than its process."""
+def cluster_running(text: str, *, opened: OperationMeta) -> Commands:
+    """Run the cluster, restarted for newer settings and reloaded for newer access rules.
+
+    ``text`` are the settings, and ``opened`` is the step that writes the rules.
+    """
     cluster = main_cluster()
     version = cluster.version if cluster else "0"
     folder = f"/etc/postgresql/{version}/main"
-    yield from running._inner(
-        unit="postgresql.service" if cluster is None else f"postgresql@{version}-main.service",
-        started=f"/var/lib/postgresql/{version}/main/postmaster.pid",
-        reads=[
-            f"{folder}/conf.d/50-airflow.conf",
-            f"{folder}/pg_hba.conf",
-            f"{folder}/postgresql.conf",
-        ],
-        changed=changed,
+    unit = f"postgresql@{version}-main.service" if cluster else "postgresql.service"
+    commands = list(
+        running._inner(
+            unit=unit,
+            started=f"/var/lib/postgresql/{version}/main/postmaster.pid",
+            reads={f"{folder}/conf.d/50-airflow.conf": text, f"{folder}/postgresql.conf": None},
+        )
     )
+    stale = host.get_fact(AccessRulesStale, path=f"{folder}/pg_hba.conf")
+    if not commands and (stale or _will_have_changed([opened])):
+        commands = [f"systemctl reload {unit}"]
+    yield from commands
 
 
 _RIGHTS = {
@@ -434,13 +450,15 @@ def _rabbitmqctl(*words: str, stdin: str | None = None) -> StringCommand:
 
 
 @operation()
-def schema(head: str, *, create: str, upgrade: str) -> Commands:
+def schema(heads: Mapping[str, str], *, create: str, upgrade: str) -> Commands:
     """Bring the metadata database to the release's schema, by Airflow's own commands."""
-    have = host.get_fact(ProbeAnswer, words=["schema"])
-    if have == head or _can_not_be_asked(have):
-        host.noop(f"the schema is at {head}")
+    wanted = ",".join(heads.values())
+    have = host.get_fact(ProbeAnswer, words=["schema", *heads])
+    if have == wanted or _can_not_be_asked(have):
+        host.noop(f"the schema is at {wanted}")
         return
-    yield f"airflow {create if have in ('', 'none') else upgrade}"
+    fresh = set(have.split(",")) <= {"", "none"}
+    yield f"airflow {create if fresh else upgrade}"
 
 
 @operation()

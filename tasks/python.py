@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pyinfra import host
-from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.operation import OperationMeta
 from pyinfra.facts.server import LinuxDistribution
 from pyinfra.operations import apt, files
 
 from . import locks, releases
 from .deploys import deploy
+from .installers import Pip, Uv
 from .operations import bootstrap_environment, link, locked_environment
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
@@ -34,7 +34,7 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
         name="Make the bootstrap environment",
         path=BOOTSTRAP,
         pins=settings.release.bootstrap,
-        index=index_variables(settings),
+        variables=index_variables(settings),
     )
     return _environment(settings, python)
 
@@ -50,13 +50,14 @@ def choose_interpreter(settings: Settings) -> releases.Interpreter:
 
 
 def index_variables(settings: Settings) -> dict[str, str]:
-    """Give pip's variables for the package index that the settings ask for."""
+    """Give pip's and uv's variables for the package index that the settings ask for."""
     wanted = {
-        "PIP_INDEX_URL": settings.secret("python_index_url"),
-        "PIP_EXTRA_INDEX_URL": settings.secret("python_extra_index_url"),
-        "PIP_PROXY": settings.secret("python_proxy"),
+        "python_index_url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
+        "python_extra_index_url": ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
+        "python_proxy": ("PIP_PROXY", "HTTP_PROXY", "HTTPS_PROXY"),
     }
-    return {name: value for name, value in wanted.items() if value}
+    given = {name: settings.secret(name) for name in wanted}
+    return {key: value for name, value in given.items() if value for key in wanted[name]}
 
 
 def _packages(settings: Settings, python: releases.Interpreter) -> None:
@@ -89,18 +90,16 @@ def _environment(settings: Settings, python: releases.Interpreter) -> list[Opera
         name=f"Make the environment of Airflow {settings.airflow_version}",
         path=path,
         pins=pins,
-        creator=_virtualenv(settings, python, path),
+        installer=_installer(settings, python),
         build_aids={name: f"{BUILD_AIDS}/{name}" for name in settings.release.build_aids},
-        index=index_variables(settings),
+        variables=index_variables(settings),
     )
     switched = link(name="Point current to the environment", path=CURRENT, target=path)
     return [made, switched]
 
 
-def _virtualenv(settings: Settings, python: releases.Interpreter, path: str) -> StringCommand:
-    seeds = [f"--{name}={version}" for name, version in settings.release.seeds.items()]
-    return StringCommand(
-        f"{BOOTSTRAP}/bin/virtualenv --quiet --no-download -p python{python.version}",
-        *seeds,
-        QuoteString(path),
-    )
+def _installer(settings: Settings, python: releases.Interpreter) -> Pip | Uv:
+    interpreter = f"python{python.version}"
+    if settings.release.installer == "uv":
+        return Uv(BOOTSTRAP, interpreter)
+    return Pip(BOOTSTRAP, interpreter, settings.release.seeds)

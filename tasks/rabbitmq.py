@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pyinfra import host
-from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import apt, files
 
 from .deploys import deploy
@@ -21,7 +20,8 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     """Install RabbitMQ with a virtual host and a user for Airflow; works alone."""
     settings = Settings.of(host, settings)
     node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
-    configured = _configure(settings)
+    texts = configuration(settings)
+    _configure(texts)
     # The configuration comes first: the broker never listens with Debian's defaults.
     apt.packages(
         name="Install the broker",
@@ -35,8 +35,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
         name="Run the broker",
         unit="rabbitmq-server.service",
         started=f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
-        reads=[f"{CONFIGURATION}/rabbitmq.conf", f"{CONFIGURATION}/rabbitmq-env.conf"],
-        changed=configured,
+        reads={path: text for path, text in texts.items() if path.startswith(CONFIGURATION)},
     )
     broker_user(
         name=f"Create the user {settings.rabbitmq_user} with its virtual host",
@@ -48,23 +47,27 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
         broker_user_absent(name="Remove the user guest", user="guest")
 
 
-def _configure(settings: Settings) -> list[OperationMeta]:
-    for path in host.loop([CONFIGURATION, EPMD]):
-        files.directory(name=f"Create {path}", path=path, mode="755")
-    texts = {
+def configuration(settings: Settings) -> dict[str, str]:
+    """Give the broker's files: path -> text."""
+    address = bind_address(settings)
+    return {
         f"{CONFIGURATION}/rabbitmq.conf": template(
-            "rabbitmq.conf", settings=settings, address=bind_address(settings)
+            "rabbitmq.conf", settings=settings, address=address
         ),
         f"{CONFIGURATION}/rabbitmq-env.conf": template("rabbitmq-env.conf", settings=settings),
         f"{EPMD}/loopback.conf": template("epmd.conf"),
     }
-    return [
-        text_file(name=f"Write {path}", path=path, text=texts[path]) for path in host.loop(texts)
-    ]
+
+
+def _configure(texts: dict[str, str]) -> None:
+    for path in host.loop([CONFIGURATION, EPMD]):
+        files.directory(name=f"Create {path}", path=path, mode="755")
+    for path in host.loop(texts):
+        text_file(name=f"Write {path}", path=path, text=texts[path])
 
 
 def bind_address(settings: Settings) -> str:
     """Give the address that the broker listens on."""
     if settings.rabbitmq_bind_address is not None:
         return settings.rabbitmq_bind_address
-    return (settings.airflow_address or "0.0.0.0") if settings.airflow_hosts else "127.0.0.1"
+    return settings.topology.address if settings.topology.hosts else "127.0.0.1"

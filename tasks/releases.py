@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 
@@ -22,24 +23,30 @@ class NoInterpreterError(ValueError):
 
 @dataclass(frozen=True)
 class Component:
-    """One long-running process of Airflow: an inventory group and a systemd unit."""
+    """One long-running process of Airflow: a group of the inventory and a systemd unit."""
 
     name: str
-    """The inventory's group and, behind ``airflow-``, the unit."""
+    """What the unit is called, behind ``airflow-``."""
+    groups: tuple[str, ...]
+    """The inventory's groups that mean it: its own name, and that of its forerunner."""
     command: str
     """What the unit starts, from the environment's ``bin``; settings in braces."""
     description: str
-    probe: str
+    probe: tuple[str, ...]
     """The check of ``airflow_probe.py`` that tells whether it works."""
     command_beside_web: str | None = None
     """The same where the only web UI is on this host and reads the logs from its disk."""
     graceful: bool = False
     """Stopped with the patience of ``airflow_worker_stop_timeout``, for its running tasks."""
+    required: bool = False
+    """Whether an Airflow without it does nothing."""
+    withheld: frozenset[str] = frozenset()
+    """Meanings of secrets that a host with this alone is not given."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python and the apt packages that bring it and let packages be built with it."""
+    """A Python and the apt packages that bring it."""
 
     version: str
     packages: tuple[str, ...]
@@ -55,6 +62,8 @@ class Release:
     """Those it runs on, best first."""
     celery: SpecifierSet
     """The Celery versions it can use."""
+    installer: Literal["pip", "uv"]
+    """What fills the environment."""
     bootstrap: tuple[str, ...]
     """What makes the environment: pins for an environment of the host's own Python 3."""
     seeds: Mapping[str, str]
@@ -73,21 +82,24 @@ class Release:
     defaults: Mapping[str, Mapping[str, str]]
     """Values of airflow.cfg that make this line safe, beyond the settings."""
     sensitive: frozenset[tuple[str, str]]
-    """Keys of airflow.cfg that hold secrets: they go to the environment file."""
+    """Further keys of airflow.cfg that hold secrets: they go to the environment file."""
     escapes_percent: bool
     """Whether ``%`` is doubled in airflow.cfg."""
     plain_passwords: bool
     """Whether a password may only hold letters, digits, ``_`` and ``-``."""
     broker_url: str
-    result_backend: str
     database_url: str
-    schema_head: str
-    """The migration that the release's database stands at (table ``alembic_version``)."""
+    result_backend: str
+    results_apart: bool
+    """Whether results have a database of their own, since workers don't get the other's URL."""
+    schema_heads: Mapping[str, str]
+    """Table of the database -> the migration that the release is at."""
     create_schema: str
     upgrade_schema: str
     login_script: str
     """The file of ``files/lib`` that makes an administrator's login."""
-    health_path: str
+    health_paths: tuple[str, ...]
+    """Paths of the web UI that answer 200 once it works."""
 
     def lock(self, python: str) -> str:
         """Name the shipped lock for ``python`` under ``files/``."""
@@ -97,16 +109,32 @@ class Release:
         """Look a component up by its name."""
         return next(component for component in self.components if component.name == name)
 
+    @property
+    def web(self) -> Component:
+        """The component that serves the web UI."""
+        return self.components[0]
+
+
+SECRET_MEANINGS = (
+    "database_url",
+    "broker_url",
+    "result_backend",
+    "fernet_key",
+    "secret_key",
+    "jwt_secret",
+)
+"""Meanings of settings that are secrets on every line."""
 
 _PY27 = Interpreter("2.7", ("python2.7", "python2.7-dev"))
 
 # Debian 12 and later have no Python 2.7; Ubuntu's last is 22.04 (universe).
 DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
-    "Debian 11": (Interpreter("3.9", ("python3", "python3-dev")), _PY27),
-    "Debian 12": (Interpreter("3.11", ("python3", "python3-dev")),),
-    "Debian 13": (Interpreter("3.13", ("python3", "python3-dev")),),
-    "Ubuntu 22.04": (Interpreter("3.10", ("python3", "python3-dev")), _PY27),
-    "Ubuntu 24.04": (Interpreter("3.12", ("python3", "python3-dev")),),
+    "Debian 11": (Interpreter("3.9", ("python3",)), _PY27),
+    "Debian 12": (Interpreter("3.11", ("python3",)),),
+    "Debian 13": (Interpreter("3.13", ("python3",)),),
+    "Ubuntu 22.04": (Interpreter("3.10", ("python3",)), _PY27),
+    "Ubuntu 24.04": (Interpreter("3.12", ("python3",)),),
+    "Ubuntu 26.04": (Interpreter("3.14", ("python3",)),),
 }
 
 _AIRFLOW_1_8 = Release(
@@ -114,6 +142,7 @@ _AIRFLOW_1_8 = Release(
     package="apache-airflow",
     pythons=("2.7",),
     celery=SpecifierSet(">=3.1.17,<4.0"),
+    installer="pip",
     bootstrap=("virtualenv==20.21.1",),  # the last that makes a Python 2.7 environment
     seeds={"pip": "20.3.4", "setuptools": "44.1.1", "wheel": "0.37.1"},
     build_aids={"apache-airflow": "build/pip9"},
@@ -140,26 +169,41 @@ _AIRFLOW_1_8 = Release(
     },
     needed_extras=("celery", "crypto", "password", "postgres"),
     components=(
-        Component("webserver", "airflow webserver", "web server", probe="web"),
-        Component("scheduler", "airflow scheduler", "scheduler", probe="scheduler"),
+        Component(
+            "webserver",
+            ("webserver", "api_server"),
+            "airflow webserver",
+            "web server",
+            probe=("web",),
+        ),
+        Component(
+            "scheduler",
+            ("scheduler",),
+            "airflow scheduler",
+            "scheduler",
+            probe=("heartbeat", "SchedulerJob"),
+            required=True,
+        ),
         Component(
             "worker",
+            ("worker",),
             "airflow worker -c {concurrency} -q {queues}",
             "Celery worker",
+            probe=("worker",),
             # What `airflow worker` does, without its log server, which asks nobody for a login.
             command_beside_web=(
                 "celery worker -A airflow.executors.celery_executor:app -O fair -l info"
                 " -c {concurrency} -Q {queues}"
             ),
-            probe="worker",
             graceful=True,
         ),
         # `airflow flower` would show the broker's password in ps.
         Component(
             "flower",
+            ("flower",),
             "celery flower -A airflow.executors.celery_executor:app",
             "Celery monitor",
-            probe="flower",
+            probe=("flower",),
         ),
     ),
     keys={
@@ -192,17 +236,7 @@ _AIRFLOW_1_8 = Release(
         },
         "scheduler": {"dag_dir_list_interval": "60"},
     },
-    sensitive=frozenset(
-        {
-            ("core", "sql_alchemy_conn"),
-            ("core", "fernet_key"),
-            ("webserver", "secret_key"),
-            ("celery", "broker_url"),
-            ("celery", "celery_result_backend"),
-            ("smtp", "smtp_password"),
-            ("ldap", "bind_password"),
-        }
-    ),
+    sensitive=frozenset({("smtp", "smtp_password"), ("ldap", "bind_password")}),
     escapes_percent=False,
     plain_passwords=True,
     # pyamqp:// and not amqp://: with librabbitmq installed kombu 3 would take that library.
@@ -210,19 +244,226 @@ _AIRFLOW_1_8 = Release(
     # amqp:// as result backend crashed the scheduler; a row in the database does not.
     result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
     database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
-    schema_head="127d2bf2dfa7",
+    results_apart=False,
+    schema_heads={"alembic_version": "127d2bf2dfa7"},
     create_schema="initdb",
     upgrade_schema="upgradedb",
     login_script="login_1_8.py",
-    health_path="/health",
+    health_paths=("/health",),
 )
 
-RELEASES: tuple[Release, ...] = (_AIRFLOW_1_8,)
-DEFAULT = _AIRFLOW_1_8.version
+_COMPILER = ("gcc", "libc6-dev", "python3-dev")
+_MODERN_EXTRAS: dict[str, tuple[str, ...]] = {
+    "celery": (),
+    "fab": (),
+    "postgres": (),
+    "standard": (),
+}
+_MODERN_COMPONENTS = (
+    Component(
+        "scheduler",
+        ("scheduler",),
+        "airflow scheduler",
+        "scheduler",
+        probe=("heartbeat", "SchedulerJob"),
+        required=True,
+    ),
+    Component(
+        "triggerer",
+        ("triggerer",),
+        "airflow triggerer",
+        "triggerer",
+        probe=("heartbeat", "TriggererJob"),
+        command_beside_web="airflow triggerer --skip-serve-logs",
+    ),
+)
+_MODERN_WORKER = "airflow celery worker -c {concurrency} -q {queues}"
+# `airflow celery flower` would want flower's own settings in airflow.cfg.
+_MODERN_FLOWER = Component(
+    "flower",
+    ("flower",),
+    "celery -A airflow.providers.celery.executors.celery_executor.app flower",
+    "Celery monitor",
+    probe=("flower",),
+)
+_MODERN_KEYS = {
+    "dags": ("core", "dags_folder"),
+    "plugins": ("core", "plugins_folder"),
+    "executor": ("core", "executor"),
+    "load_examples": ("core", "load_examples"),
+    "fernet_key": ("core", "fernet_key"),
+    "database_url": ("database", "sql_alchemy_conn"),
+    "logs": ("logging", "base_log_folder"),
+    "worker_log_port": ("logging", "worker_log_server_port"),
+    "broker_url": ("celery", "broker_url"),
+    "result_backend": ("celery", "result_backend"),
+    "worker_concurrency": ("celery", "worker_concurrency"),
+    "default_queue": ("operators", "default_queue"),
+}
+_MODERN_DEFAULTS = {
+    # Names as the inventory has them, which every host of it can resolve.
+    "core": {"hostname_callable": "airflow_hostname.get"},
+    # RabbitMQ refuses transient queues that are not exclusive from 4.3 on.
+    "celery": {
+        "extra_celery_config": '{"control_queue_exclusive": true, "event_queue_exclusive": true}'
+    },
+}
+_MODERN_SENSITIVE = frozenset(
+    {
+        ("smtp", "smtp_password"),
+        ("celery", "flower_basic_auth"),
+        ("sentry", "sentry_dsn"),
+        ("secrets", "backend_kwargs"),
+    }
+)
+
+_AIRFLOW_2_11 = Release(
+    version="2.11.2",
+    package="apache-airflow",
+    pythons=("3.12", "3.11", "3.10"),
+    celery=SpecifierSet(">=5.5,<6"),
+    installer="uv",
+    bootstrap=("uv==0.13.9",),
+    seeds={},
+    build_aids={},
+    build_packages=(),
+    extras=_MODERN_EXTRAS,
+    needed_extras=("celery", "fab", "postgres"),
+    components=(
+        Component(
+            "webserver",
+            ("webserver", "api_server"),
+            "airflow webserver",
+            "web server",
+            probe=("web",),
+        ),
+        *_MODERN_COMPONENTS,
+        Component(
+            "worker",
+            ("worker",),
+            _MODERN_WORKER,
+            "Celery worker",
+            probe=("worker",),
+            command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
+            graceful=True,
+        ),
+        _MODERN_FLOWER,
+    ),
+    keys={
+        **_MODERN_KEYS,
+        "base_url": ("webserver", "base_url"),
+        "web_host": ("webserver", "web_server_host"),
+        "web_port": ("webserver", "web_server_port"),
+        "web_workers": ("webserver", "workers"),
+        "secret_key": ("webserver", "secret_key"),
+        "parser_logs": ("scheduler", "child_process_log_directory"),
+    },
+    defaults={
+        **_MODERN_DEFAULTS,
+        "api": {
+            "auth_backends": "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth,"
+            "airflow.api.auth.backend.session"
+        },
+        "scheduler": {"dag_dir_list_interval": "60"},
+    },
+    sensitive=_MODERN_SENSITIVE,
+    escapes_percent=True,
+    plain_passwords=False,
+    broker_url="amqp://{user}:{password}@{host}:{port}/{vhost}",
+    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
+    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
+    results_apart=False,
+    schema_heads={"alembic_version": "5f2621c13b39"},
+    create_schema="db migrate",
+    upgrade_schema="db migrate",
+    login_script="login_fab.py",
+    health_paths=("/health",),
+)
+
+_AIRFLOW_3_3 = Release(
+    version="3.3.2",
+    package="apache-airflow",
+    pythons=("3.13", "3.12", "3.11", "3.10", "3.14"),
+    celery=SpecifierSet(">=5.5,<6"),
+    installer="uv",
+    bootstrap=("uv==0.13.9",),
+    seeds={},
+    build_aids={},
+    build_packages=(),
+    extras=_MODERN_EXTRAS,
+    needed_extras=("celery", "fab", "postgres", "standard"),
+    components=(
+        Component(
+            "api-server",
+            ("api_server", "webserver"),
+            "airflow api-server",
+            "API server",
+            probe=("web",),
+            required=True,
+        ),
+        *_MODERN_COMPONENTS,
+        Component(
+            "dag-processor",
+            ("dag_processor",),
+            "airflow dag-processor",
+            "DAG processor",
+            probe=("heartbeat", "DagProcessorJob"),
+            required=True,
+        ),
+        Component(
+            "worker",
+            ("worker",),
+            _MODERN_WORKER,
+            "Celery worker",
+            probe=("worker",),
+            command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
+            graceful=True,
+            # Airflow's security model: a worker speaks to the API, never to the database.
+            withheld=frozenset({"database_url", "fernet_key", "jwt_secret"}),
+        ),
+        _MODERN_FLOWER,
+    ),
+    keys={
+        **_MODERN_KEYS,
+        "base_url": ("api", "base_url"),
+        "web_host": ("api", "host"),
+        "web_port": ("api", "port"),
+        "web_workers": ("api", "workers"),
+        "secret_key": ("api", "secret_key"),
+        "jwt_secret": ("api_auth", "jwt_secret"),
+        "execution_url": ("core", "execution_api_server_url"),
+        "parser_logs": ("logging", "dag_processor_child_process_log_directory"),
+    },
+    defaults={
+        **_MODERN_DEFAULTS,
+        "core": {
+            **_MODERN_DEFAULTS["core"],
+            # The default manager writes its passwords to a log.
+            "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        },
+        "dag_processor": {"refresh_interval": "30"},
+    },
+    sensitive=_MODERN_SENSITIVE,
+    escapes_percent=True,
+    plain_passwords=False,
+    broker_url="amqp://{user}:{password}@{host}:{port}/{vhost}",
+    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
+    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
+    results_apart=True,
+    schema_heads={"alembic_version": "d2f4e1b3c5a7", "alembic_version_fab": "02ca36b0235b"},
+    create_schema="db migrate",
+    upgrade_schema="db migrate",
+    login_script="login_fab.py",
+    # The second one is built at its first request, which takes longer than a worker waits.
+    health_paths=("/api/v2/monitor/health", "/execution/health"),
+)
+
+RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_8)
+DEFAULT = _AIRFLOW_3_3.version
 BACKENDS = ("postgresql", "rabbitmq")
-COMPONENTS: tuple[str, ...] = (
+GROUPS: tuple[str, ...] = (
     *BACKENDS,
-    *dict.fromkeys(component.name for release in RELEASES for component in release.components),
+    *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
 )
 """Every group of an inventory that means something here."""
 

@@ -29,8 +29,10 @@ def password() -> str:
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "airflow_admin_password": password,
     "airflow_fernet_key": fernet_key,
+    "airflow_jwt_secret": password,
     "airflow_secret_key": password,
     "postgresql_password": password,
+    "postgresql_results_password": password,
     "rabbitmq_password": password,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,16 +81,39 @@ Network = Annotated[str, AfterValidator(_network)]
 Secret = Annotated[SecretStr, BeforeValidator(_as_secret)]
 Scalar = bool | int | float | str | Secret
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")]
+WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
+
+
+class Topology(BaseModel):
+    """What a host has to know of the inventory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = "localhost"
+    """How the hosts of the inventory call this one."""
+    address: str = "localhost"
+    """Where they reach it."""
+    components: frozenset[str] = frozenset()
+    """What this host runs."""
+    hosts: tuple[str, ...] = ()
+    """Addresses of the other hosts that run Airflow."""
+    database_hosts: tuple[str, ...] = ()
+    """Those of them that may use the metadata database."""
+    web_hosts: tuple[str, ...] = ()
+    """Addresses of the hosts that serve the web UI, this one included."""
+    web_here: bool = True
+    """Whether every web UI is on this host."""
+    database_here: bool = True
+    """Whether this host makes the schema and the login, once for all."""
+    names: tuple[str, ...] = ()
+    """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
 
 
 class Settings(BaseModel):
     """Everything that the deploy functions need to know of one host."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    components: frozenset[str] = frozenset()
-    """The host's own components: the groups of the inventory that it is in. Not set by hand."""
 
     airflow_version: str = releases.DEFAULT
     """Release of Airflow to install."""
@@ -110,10 +133,12 @@ class Settings(BaseModel):
     """Address that the web UI listens on."""
     airflow_web_port: Port = 8080
     """Port of the web UI."""
+    airflow_api_url: WebUrl | None = None
+    """URL of the web UI towards the workers, from Airflow 3 on; default: the first web host's."""
     airflow_web_workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes that answer the web UI's requests."""
-    airflow_base_url: Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+$")] | None = None
-    """URL of the web UI in links; default: this host's address and port."""
+    airflow_base_url: WebUrl | None = None
+    """URL of the web UI in links; default: the first web host's address and port."""
     airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] = 4
     """Tasks that one worker runs at a time (`-c`)."""
     airflow_default_queue: Queue = "default"
@@ -139,7 +164,9 @@ class Settings(BaseModel):
     airflow_fernet_key: FernetKey | None = None
     """Key that Airflow encrypts connections with; generated once, never changed by a run."""
     airflow_secret_key: Secret | None = None
-    """Key that signs the web UI's sessions; generated."""
+    """Key that signs the web UI's sessions and requests for logs; generated."""
+    airflow_jwt_secret: Secret | None = None
+    """Key that signs the tokens of the API, from Airflow 3 on; generated."""
     airflow_secrets_file: Path | None = None
     """File of the generated secrets; default: `.secrets/<inventory>.json` beside the inventory."""
 
@@ -162,6 +189,12 @@ class Settings(BaseModel):
     """Role that owns the database."""
     postgresql_password: Secret | None = None
     """Password of the role; generated."""
+    postgresql_results_database: Name = "airflow_results"
+    """Database of the tasks' results, where a release keeps them apart (Airflow 3)."""
+    postgresql_results_user: Name = "airflow_results"
+    """Role that owns that database."""
+    postgresql_results_password: Secret | None = None
+    """Password of that role; generated."""
     postgresql_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
     """Addresses or networks that may use the database, beside the inventory's Airflow hosts."""
     postgresql_auth: Literal["scram-sha-256", "trust"] = "scram-sha-256"
@@ -188,12 +221,8 @@ class Settings(BaseModel):
     rabbitmq_node_name: NodeName = "rabbit@localhost"
     """Name of the Erlang node; at localhost its ports stay on loopback. Its data is tied to it."""
 
-    airflow_hosts: tuple[str, ...] = ()
-    """Addresses of the inventory's other hosts that run Airflow. Not set by hand."""
-    airflow_web_here: bool = True
-    """Whether every web UI of the inventory is on this host. Not set by hand."""
-    airflow_schema_here: bool = True
-    """Whether this host makes the schema and the login, once for all. Not set by hand."""
+    topology: Topology = Topology()
+    """What follows from the inventory. Not set by hand."""
 
     @field_validator("airflow_version")
     @classmethod
@@ -240,13 +269,13 @@ class Settings(BaseModel):
     @property
     def airflow_components(self) -> tuple[releases.Component, ...]:
         """The processes of Airflow that run on this host."""
-        return tuple(c for c in self.release.components if c.name in self.components)
+        return tuple(c for c in self.release.components if c.name in self.topology.components)
 
     @property
-    def database_networks(self) -> tuple[str, ...]:
-        """Networks that pg_hba lets in."""
-        single = ("127.0.0.1", "::1", *self.airflow_hosts)
-        return (*map(_as_network, single), *self.postgresql_allow)
+    def withheld(self) -> frozenset[str]:
+        """Meanings of the secrets that no component of this host may have."""
+        every = [component.withheld for component in self.airflow_components]
+        return frozenset.intersection(*every) if every else frozenset()
 
     def pins(self, python: str) -> dict[str, str]:
         """Read the lock for ``python``: canonical name -> version."""
@@ -308,9 +337,9 @@ class Settings(BaseModel):
         if settings and all(getattr(settings, name) for name in secrets.GENERATORS):
             return settings
         given = _given(settings) if settings else _ours(host.data.dict())
-        merged = {**_from_inventory(host), **given}
-        checked = _checked(merged)
-        hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in merged}
+        checked = _checked(given)
+        merged = {**_from_inventory(host, checked.release), **given}
+        hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in given}
         file = checked.airflow_secrets_file or secrets.default_file(host.groups)
         return _checked({**merged, **secrets.complete(hidden, file)})
 
@@ -330,7 +359,7 @@ _SET_ELSEWHERE = {
     "worker_concurrency": "airflow_worker_concurrency",
     "worker_log_port": "airflow_worker_log_port",
 }
-DERIVED = {"components", "airflow_hosts", "airflow_web_here", "airflow_schema_here"}
+DERIVED = {"topology"}
 
 
 def _given(settings: Settings) -> dict[str, Any]:
@@ -368,38 +397,75 @@ def _sentence(error: ValidationError) -> str:
     return f"{refusal}: {message[0].lower()}{message[1:]}"
 
 
-def _from_inventory(host: Host) -> dict[str, Any]:
+def _from_inventory(host: Host, release: releases.Release) -> dict[str, Any]:
     """Derive from the inventory what a host has to know of the others.
 
     Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
     """
-    inventory = host.inventory
-    mine = frozenset(releases.COMPONENTS).intersection(host.groups)
-    everyone = {name: inventory.get_group(name, default=[]) for name in releases.COMPONENTS}
-    groups = [group for name, group in everyone.items() if name not in releases.BACKENDS]
-    airflow = list(dict.fromkeys(member for group in groups for member in group))
-    others = tuple(_address(other) for other in airflow if other.name != host.name)
-    return {
-        "components": mine,
-        "airflow_hosts": others,
-        "airflow_web_here": [web.name for web in everyone["webserver"]] == [host.name],
-        "airflow_schema_here": bool(airflow) and airflow[0].name == host.name,
-        "airflow_address": _address(host),
-        **_backends(host, everyone),
+    members = {name: _members(host, [name]) for name in releases.BACKENDS}
+    members |= {c.name: _members(host, c.groups) for c in release.components}
+    return {**_backends(host, members), "topology": _topology(host, release, members)}
+
+
+Members = Mapping[str, list[Host]]
+
+
+def _members(host: Host, groups: Iterable[str]) -> list[Host]:
+    found = (host.inventory.get_group(group, default=[]) for group in groups)
+    return list(dict.fromkeys(member for group in found for member in group))
+
+
+def _topology(host: Host, release: releases.Release, members: Members) -> Topology:
+    _check_complete(release, members)
+    everyone = list(dict.fromkeys(member for hosts in members.values() for member in hosts))
+    components = {
+        member.name: [c for c in release.components if _among(member, members[c.name])]
+        for member in everyone
     }
+    airflow = [member for member in everyone if components[member.name]]
+    others = [member for member in airflow if member.name != host.name]
+    with_database = [
+        member
+        for member in airflow
+        if any("database_url" not in c.withheld for c in components[member.name])
+    ]
+    web = members[release.web.name]
+    return Topology(
+        name=_hostname(host),
+        address=_address(host),
+        components=frozenset(name for name, hosts in members.items() if _among(host, hosts)),
+        hosts=tuple(map(_address, others)),
+        database_hosts=tuple(_address(m) for m in others if _among(m, with_database)),
+        web_hosts=tuple(map(_address, web)),
+        web_here=[member.name for member in web] == [host.name],
+        database_here=_among(host, (members["scheduler"] or with_database)[:1]),
+        names=tuple(f"{_address(m)} {m.name}" for m in everyone if _hostname(m) != _address(m)),
+    )
 
 
-def _backends(host: Host, everyone: Mapping[str, list[Host]]) -> dict[str, str]:
+def _check_complete(release: releases.Release, members: Members) -> None:
+    if any(members[component.name] for component in release.components):
+        for component in release.components:
+            if component.required and not members[component.name]:
+                raise SettingsError(
+                    f"Airflow {release.version} does nothing without a {component.description}: "
+                    f"put a host in the group {component.groups[0]}"
+                )
+
+
+def _backends(host: Host, members: Members) -> dict[str, str]:
     found = {}
     for name in releases.BACKENDS:
-        hosts = everyone[name]
+        hosts = members[name]
         if len(hosts) > 1:
             raise SettingsError(f"group {name} has {len(hosts)} hosts; leave one in it")
         if hosts:
-            found[f"{name}_host"] = (
-                "127.0.0.1" if hosts[0].name == host.name else _address(hosts[0])
-            )
+            found[f"{name}_host"] = "127.0.0.1" if _among(host, hosts) else _address(hosts[0])
     return found
+
+
+def _among(host: Host, hosts: Iterable[Host]) -> bool:
+    return host.name in [member.name for member in hosts]
 
 
 def _address(host: Host) -> str:
@@ -407,5 +473,11 @@ def _address(host: Host) -> str:
     return str(data.get("airflow_address") or data.get("ssh_hostname") or host.name)
 
 
-def _as_network(address: str) -> str:
-    return str(ipaddress.ip_network(address))
+def _hostname(host: Host) -> str:
+    """Give the inventory's name of a host where it can be a host's name, else its address."""
+    try:
+        ipaddress.ip_address(host.name)
+    except ValueError:
+        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", host.name):
+            return host.name
+    return _address(host)

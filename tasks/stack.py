@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pyinfra import host
-from pyinfra.api.operation import OperationMeta
 
 from .airflow import deploy_airflow, deploy_database, deploy_services
 from .connection import send_at_once
@@ -12,7 +11,7 @@ from .operations import barrier
 from .postgresql import deploy_postgresql
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
-from .releases import COMPONENTS
+from .releases import GROUPS
 from .settings import Settings, SettingsError
 from .system import deploy_system
 
@@ -24,23 +23,22 @@ def deploy_stack(settings: Settings | None = None) -> None:
     """
     send_at_once()
     settings = Settings.of(host, settings)
-    if not settings.components:
+    if not settings.topology.components:
         raise SettingsError(
             f"host {host.name} is in no component's group: put it in one or more of "
-            f"{', '.join(COMPONENTS)}"
+            f"{', '.join(GROUPS)}"
         )
-    changed: list[OperationMeta] = []
     deploy_system(settings)
-    if "postgresql" in settings.components:
+    if "postgresql" in settings.topology.components:
         deploy_postgresql(settings)
-    if "rabbitmq" in settings.components:
+    if "rabbitmq" in settings.topology.components:
         deploy_rabbitmq(settings)
     barrier(name="Wait for the database and the broker")
     if settings.airflow_components:
-        changed += deploy_python(settings)
-        changed += deploy_airflow(settings)
+        changed = deploy_python(settings)
+        deploy_airflow(settings)
         deploy_dags(settings)
-    if settings.airflow_schema_here:
+    if settings.topology.database_here:
         deploy_database(settings)
     barrier(name="Wait for the schema")
     if settings.airflow_components:

@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.operations import apt, files, server
 
 from .deploys import deploy
-from .operations import own_name
+from .operations import host_names, own_name
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
 LOCK_WAIT = "-o DPkg::Lock::Timeout=600"
@@ -18,6 +18,7 @@ def deploy_system(settings: Settings | None = None) -> None:
     """Prepare a host for the components; ``settings`` default to the host's data."""
     settings = Settings.of(host, settings)
     _packages()
+    host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
     own_name(name="Make the host's own name resolvable")
     if settings.airflow_components:
         _user(settings)

@@ -25,9 +25,7 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CA_PACKAGED = Path("/usr/share/ca-certificates")
 PULL_TIMEOUT = 20
 
-PACKAGES = (
-    "ca-certificates dbus iproute2 libpam-systemd openssh-server procps sudo systemd systemd-sysv"
-)
+PACKAGES = "ca-certificates dbus iproute2 libpam-systemd mount openssh-server procps sudo systemd systemd-sysv"
 
 # The host keys are made at the first start, so that no two hosts share them.
 DOCKERFILE = f"""
@@ -38,11 +36,25 @@ RUN rm -f /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/docker-clean \\
  && rm -f /etc/ssh/ssh_host_* /var/cache/apt/archives/*.deb \\
  && systemctl mask console-getty.service getty.target systemd-firstboot.service
 COPY files /
-RUN update-ca-certificates && chmod 700 /root/.ssh
+RUN update-ca-certificates && chmod 700 /root/.ssh && systemctl enable own-hosts.service
 STOPSIGNAL SIGRTMIN+3
 CMD ["/sbin/init"]
 """
 
+# Docker lays its own /etc/hosts over the host's at each start: a deploy's lines would be lost.
+OWN_HOSTS = """\
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+ExecStart=-/usr/bin/umount /etc/hosts
+ExecStart=/bin/sh -c "test -s /etc/hosts || printf '127.0.0.1\\tlocalhost\\n' > /etc/hosts"
+
+[Install]
+WantedBy=sysinit.target
+"""
 SSH_DROP_IN = """\
 [Service]
 ExecStartPre=
@@ -62,6 +74,7 @@ def build(client: docker.DockerClient, distribution: str) -> str:
         "etc/default/locale": "LANG=C.UTF-8\n",
         "etc/environment": _proxies(),
         "etc/pip.conf": _pip_conf(),
+        "etc/systemd/system/own-hosts.service": OWN_HOSTS,
         "etc/systemd/system/ssh.service.d/host-keys.conf": SSH_DROP_IN,
         "root/.ssh/authorized_keys": _public_key(),
     }

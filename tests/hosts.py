@@ -64,6 +64,7 @@ class Host:
             ["ssh", "-F", "none", "-i", str(KEY), *flags, f"root@{self.address}", command],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout,
             **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),
         )
@@ -167,6 +168,7 @@ class Network:
             volumes=[
                 "/sys/fs/cgroup:/sys/fs/cgroup:rw",
                 f"{CACHE}/pip:/root/.cache/pip",
+                f"{CACHE}/uv:/root/.cache/uv",
                 f"{CACHE}/apt/{distribution}:/var/cache/apt/shared",
             ],
         )

@@ -5,9 +5,8 @@ from typing import Any
 
 from pyinfra.api import Config, Host, Inventory, State
 
+from tasks.releases import GROUPS
 from tasks.settings import Settings
-
-EVERYTHING = ("postgresql", "rabbitmq", "webserver", "scheduler", "worker", "flower")
 
 
 def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
@@ -20,5 +19,5 @@ def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
 
 def settings(secrets: Path, **data: Any) -> Settings:
     """Read the settings of one made-up host that runs everything."""
-    groups = {group: ["192.0.2.10"] for group in EVERYTHING}
+    groups = {group: ["192.0.2.10"] for group in GROUPS}
     return Settings.of(host(groups, "192.0.2.10", airflow_secrets_file=secrets, **data))

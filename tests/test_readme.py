@@ -36,5 +36,5 @@ def test_every_public_function_has_its_row() -> None:
 
 
 def test_every_group_has_its_row() -> None:
-    for component in tasks.releases.COMPONENTS:
+    for component in tasks.releases.GROUPS:
         assert f"| `{component}` |" in README

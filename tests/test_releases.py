@@ -8,7 +8,7 @@ RELEASE = releases.find("1.8.2")
 
 
 def test_an_unknown_release_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(releases.UnknownReleaseError, match=r"releases 1\.8\.2"):
+    with pytest.raises(releases.UnknownReleaseError, match=r"releases .*1\.8\.2"):
         releases.find("1.9.0")
 
 

@@ -13,11 +13,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_webport": 80}, "did you mean airflow_web_port?"),
     ({"postgresql_passwort": "x"}, "did you mean postgresql_password?"),
     ({"rabbitmq_colour": "x"}, "unknown setting rabbitmq_colour"),
-    ({"components": "x", "airflow_hosts": ["x"]}, "unknown setting airflow_hosts"),
     ({"airflow_version": "1.9.0"}, "airflow_version can't be '1.9.0'"),
     ({"airflow_version": 1.8}, "airflow_version can't be 1.8"),
-    ({"airflow_extras": "hiv"}, "has no extra hiv: did you mean hive?"),
-    ({"airflow_extras": ["celery", "docker"]}, "has no extra docker: it has async"),
+    ({"airflow_extras": "postgrs"}, "has no extra postgrs: did you mean postgres?"),
+    ({"airflow_extras": ["celery", "zzz"]}, "has no extra zzz: it has "),
     ({"airflow_lock": "no/such/lock.txt"}, "airflow_lock can't be 'no/such/lock.txt'"),
     ({"airflow_dags": "no/such/folder"}, "airflow_dags can't be 'no/such/folder'"),
     ({"airflow_home": "var/lib"}, "airflow_home can't be 'var/lib': give an absolute path"),
@@ -25,7 +24,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_config": {"core": 1}}, "airflow_config: input should be a valid dictionary"),
     ({"airflow_config": {"core": {"x": "a\nb"}}}, "[core] x must be one line"),
     ({"airflow_config": {"core": {"fernet_key": "x"}}}, "set airflow_fernet_key instead"),
-    ({"airflow_config": {"webserver": {"web_server_port": 1}}}, "set airflow_web_port instead"),
+    ({"airflow_config": {"api": {"port": 1}}}, "set airflow_web_port instead"),
     ({"airflow_address": "a b"}, "airflow_address can't be 'a b'"),
     ({"airflow_web_host": ""}, "airflow_web_host can't be ''"),
     ({"airflow_web_host": "0.0.0.0; rm"}, "airflow_web_host can't be"),
@@ -71,8 +70,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"postgresql_superuser": True}, "postgresql_allow_insecure = True consents"),
     ({"postgresql_listen_addresses": "*"}, "postgresql_allow_insecure = True consents"),
     ({"postgresql_listen_addresses": "a'b"}, "postgresql_listen_addresses can't be"),
-    ({"postgresql_password": "a%b"}, "postgresql_password has a character"),
-    ({"rabbitmq_password": "a b"}, "rabbitmq_password has a character"),
+    (
+        {"airflow_version": "1.8.2", "postgresql_password": "a%b"},
+        "postgresql_password has a character",
+    ),
+    ({"airflow_version": "1.8.2", "rabbitmq_password": "a b"}, "rabbitmq_password has a character"),
     ({"rabbitmq_host": "a b"}, "rabbitmq_host can't be 'a b'"),
     ({"rabbitmq_port": 0}, "rabbitmq_port can't be 0"),
     ({"rabbitmq_port": 65536}, "rabbitmq_port can't be 65536"),
@@ -107,7 +109,7 @@ def test_foreign_data_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_secret_is_in_no_refusal(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as refusal:
-        made_up.settings(tmp_path / "s.json", postgresql_password="geheim %")
+        made_up.settings(tmp_path / "s.json", airflow_fernet_key="geheim %")
     assert "geheim" not in str(refusal.value)
 
 
@@ -151,29 +153,40 @@ def test_a_secrets_file_that_others_could_read_is_closed(tmp_path: Path) -> None
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+GROUPS = {
+    "postgresql": ["db"],
+    "rabbitmq": ["mq"],
+    "api_server": ["web"],
+    "scheduler": ["web"],
+    "dag_processor": ["web"],
+    "worker": ["w1", "w2"],
+}
+
+
+def read(file: Path, name: str, **data: Any) -> Settings:
+    return Settings.of(made_up.host(GROUPS, name, airflow_secrets_file=file, **data))
+
+
 def test_hosts_find_each_other_by_the_inventory(tmp_path: Path) -> None:
-    groups = {
-        "postgresql": ["db"],
-        "rabbitmq": ["mq"],
-        "webserver": ["web"],
-        "scheduler": ["web"],
-        "worker": ["w1", "w2"],
-    }
+    web, worker, database = (read(tmp_path / "s", name) for name in ("web", "w1", "db"))
+    assert (web.postgresql_host, worker.rabbitmq_host) == ("db", "mq")
+    assert database.postgresql_host == "127.0.0.1"
+    assert database.topology.hosts == ("web", "w1", "w2")
+    assert database.topology.database_hosts == ("web",)  # no worker of Airflow 3
+    assert (web.topology.database_here, worker.topology.database_here) == (True, False)
+    assert (web.topology.web_here, worker.topology.web_here) == (True, False)
+    assert {c.name for c in web.airflow_components} == {"api-server", "scheduler", "dag-processor"}
 
-    def read(name: str) -> Settings:
-        file = tmp_path / "s.json"
-        return Settings.of(made_up.host(groups, name, airflow_secrets_file=file))
 
-    web, worker, database = read("web"), read("w1"), read("db")
-    assert (web.postgresql_host, worker.rabbitmq_host, database.postgresql_host) == (
-        "db",
-        "mq",
-        "127.0.0.1",
-    )
-    assert database.airflow_hosts == ("web", "w1", "w2")
-    assert [read(name).airflow_schema_here for name in ("web", "w1", "db")] == [True, False, False]
-    assert (web.airflow_web_here, worker.airflow_web_here) == (True, False)
-    assert {component.name for component in web.airflow_components} == {"webserver", "scheduler"}
+def test_a_worker_of_airflow_2_uses_the_database(tmp_path: Path) -> None:
+    database = read(tmp_path / "s", "db", airflow_version="2.11.2")
+    assert database.topology.database_hosts == ("web", "w1", "w2")
+
+
+def test_an_airflow_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
+    groups = {name: hosts for name, hosts in GROUPS.items() if name != "dag_processor"}
+    with pytest.raises(SettingsError, match="without a DAG processor: put a host in the group"):
+        Settings.of(made_up.host(groups, "web", airflow_secrets_file=tmp_path / "s"))
 
 
 def test_two_databases_are_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ SECRETS = {
 def test_units(tmp_path: Path, name: str) -> None:
     settings = made_up.settings(
         tmp_path / "s",
+        airflow_version="1.8.2",
         airflow_worker_queues="default,slow",
         airflow_worker_concurrency=8,
         airflow_worker_stop_timeout=3600,
@@ -46,6 +47,7 @@ def test_a_unit_without_the_sandbox(tmp_path: Path) -> None:
 def test_airflow_cfg(tmp_path: Path) -> None:
     settings = made_up.settings(
         tmp_path / "s",
+        airflow_version="1.8.2",
         airflow_config={
             "core": {"parallelism": 8, "load_examples": True},
             "smtp": {"smtp_host": "mail.example", "smtp_password": "verrou"},
@@ -62,7 +64,10 @@ def test_airflow_cfg(tmp_path: Path) -> None:
 
 def test_the_secrets_reach_the_environment_as_a_shell_reads_it(tmp_path: Path) -> None:
     settings = made_up.settings(
-        tmp_path / "s", airflow_config={"smtp": {"smtp_password": "it's"}}, **SECRETS
+        tmp_path / "s",
+        airflow_version="1.8.2",
+        airflow_config={"smtp": {"smtp_password": "it's"}},
+        **SECRETS,
     )
     file = tmp_path / "secrets.env"
     file.write_text(airflow_cfg.environment_file(airflow_cfg.secret_environment(settings)))
@@ -91,8 +96,10 @@ def test_rabbitmq_env_conf(tmp_path: Path, node: str, loopback: bool) -> None:
 
 
 def test_pg_hba_has_a_line_for_each_airflow_host(tmp_path: Path) -> None:
-    groups = {"postgresql": ["192.0.2.1"], "rabbitmq": ["192.0.2.1"], "worker": ["192.0.2.2"]}
-    host = made_up.host(groups, "192.0.2.1", airflow_secrets_file=tmp_path / "s")
+    groups = {"postgresql": ["192.0.2.1"], "scheduler": ["192.0.2.1"], "worker": ["192.0.2.2"]}
+    host = made_up.host(
+        groups, "192.0.2.1", airflow_version="2.11.2", airflow_secrets_file=tmp_path / "s"
+    )
     settings = Settings.of(host)
     assert hba_lines(settings) == [
         "host airflow airflow 127.0.0.1/32 scram-sha-256",

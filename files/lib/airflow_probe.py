@@ -2,12 +2,13 @@
 
 Runs under every Python that an Airflow runs on, with Airflow's environment, and prints a word:
 
-    airflow_probe.py schema                  the migration that the database stands at, or none
-    airflow_probe.py login NAME EMAIL        yes when NAME has the password on stdin, else no
-    airflow_probe.py web URL SECONDS         yes when URL answers 200 within that time, else no
-    airflow_probe.py flower URL SECONDS      yes when URL answers at all
-    airflow_probe.py scheduler STAMP SECONDS yes after a heartbeat newer than the file STAMP
-    airflow_probe.py worker SECONDS          yes when this host's worker answers a ping
+    airflow_probe.py schema TABLE...    the migration in each of these tables, or none
+    airflow_probe.py login NAME EMAIL   yes when NAME has the password on stdin, else no
+    airflow_probe.py web URL... SECONDS yes when every URL answers 200 within that time, else no
+    airflow_probe.py flower URL SECONDS yes when URL answers at all
+    airflow_probe.py heartbeat JOB STAMP SECONDS
+                                        yes after a heartbeat of JOB newer than the file STAMP
+    airflow_probe.py worker SECONDS     yes when this host's worker answers a ping
 
 The word is unknown where the database or the broker can't be asked. Any but yes, and not the
 migration, makes the exit code 1 and says why on stderr.
@@ -32,7 +33,7 @@ def query(sql, *values):
     """Give the first row of a query to the metadata database."""
     import psycopg2
 
-    url = os.environ["AIRFLOW__CORE__SQL_ALCHEMY_CONN"]
+    (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
     connection = psycopg2.connect(re.sub(r"^postgresql\+\w+:", "postgresql:", url), connect_timeout=5)
     try:
         cursor = connection.cursor()
@@ -42,26 +43,38 @@ def query(sql, *values):
         connection.close()
 
 
-def schema():
-    row = query("SELECT to_regclass('alembic_version') IS NOT NULL")
-    row = query("SELECT version_num FROM alembic_version") if row[0] else None
-    return row[0] if row else "none"
+def exists(table):
+    return query("SELECT to_regclass(%s) IS NOT NULL", table)[0]
+
+
+def schema(*tables):
+    rows = [query("SELECT version_num FROM " + t) if exists(t) else None for t in tables]
+    return ",".join(row[0] if row else "none" for row in rows)
 
 
 def login(name, email):
+    password = sys.stdin.readline().rstrip("\n")
+    table, check = ("ab_user", check_fab) if exists("ab_user") else ("users", check_bcrypt)
+    row = query("SELECT email, password FROM " + table + " WHERE username = %s", name)
+    return bool(row and row[0] == email and row[1] and check(row[1], password))
+
+
+def check_fab(stored, password):
+    from werkzeug.security import check_password_hash
+
+    return check_password_hash(stored, password)
+
+
+def check_bcrypt(stored, password):
     import bcrypt
 
-    password = sys.stdin.readline().rstrip("\n").encode("utf-8")
-    row = query("SELECT email, password FROM users WHERE username = %s", name)
-    if not row or row[0] != email or not row[1]:
-        return False
-    stored = row[1].encode("ascii")
-    return bcrypt.hashpw(password, stored) == stored
+    stored = stored.encode("ascii")
+    return bcrypt.hashpw(password.encode("utf-8"), stored) == stored
 
 
-def web(url):
+def web(*urls):
     try:
-        return urlopen(url, timeout=10).getcode() == 200
+        return all(urlopen(url, timeout=30).getcode() == 200 for url in urls)
     except (URLError, socket.error):
         return False
 
@@ -75,15 +88,22 @@ def flower(url):
         return False
 
 
-def scheduler(stamp):
+def heartbeat(job, stamp):
+    started = os.stat(stamp).st_mtime
     row = query(
         "SELECT max(latest_heartbeat) > %s AND max(latest_heartbeat) > %s FROM job"
-        " WHERE job_type = 'SchedulerJob' AND state = 'running' AND hostname = %s",
-        time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(os.stat(stamp).st_mtime)),
-        time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - 60)),
+        " WHERE job_type = %s AND state = 'running' AND hostname IN (%s, %s)",
+        in_utc(started),
+        in_utc(time.time() - 60),
+        job,
         socket.getfqdn(),
+        os.environ["AIRFLOW_HOSTNAME"],
     )
     return bool(row[0])
+
+
+def in_utc(seconds):
+    return time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(seconds))
 
 
 def worker():
@@ -107,7 +127,7 @@ def wait(check, arguments, seconds):
 
 def main(what, *arguments):
     asks = {"schema": schema, "login": login}
-    checks = {"web": web, "flower": flower, "scheduler": scheduler, "worker": worker}
+    checks = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
     try:
         if what in asks:
             answer = asks[what](*arguments)

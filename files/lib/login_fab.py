@@ -1,0 +1,22 @@
+"""Bring an administrator's login of FAB to what is asked: login_fab.py NAME EMAIL.
+
+The password comes on standard input.
+"""
+
+import sys
+
+from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
+name, email = sys.argv[1:3]
+password = sys.stdin.readline().rstrip("\n")
+with get_application_builder() as builder:
+    manager = builder.sm
+    user = manager.find_user(username=name)
+    if user is None:
+        role = manager.find_role("Admin")
+        if not manager.add_user(name, name, name, email, role, password=password):
+            sys.exit("the login {} could not be created".format(name))
+    else:
+        user.email = email
+        manager.update_user(user)
+        manager.reset_password(user.id, password)

@@ -1,0 +1,87 @@
+"""The programs that make and fill Python environments: pip for the old lines, uv for the new.
+
+Variables reach them on standard input: an index's address may hold a login.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyinfra.api import QuoteString, StringCommand
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+"""The host's own trust store, so that a company's certificate authority is known."""
+
+_ALWAYS = {
+    "PIP_CERT": CERTIFICATES,
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_PYTHON_VERSION_WARNING": "1",
+    "PIP_NO_INPUT": "1",
+    "SSL_CERT_FILE": CERTIFICATES,
+    "UV_LINK_MODE": "copy",
+    "UV_NO_CONFIG": "1",
+    "UV_PYTHON_DOWNLOADS": "never",
+}
+
+
+def with_variables(variables: Mapping[str, str], *words: object) -> StringCommand:
+    """Run a command with variables that stand in no argument and no log."""
+    exports = "\n".join(f"export {n}={shlex.quote(v)}" for n, v in {**_ALWAYS, **variables}.items())
+    return StringCommand('eval "$(cat)" &&', *words, _stdin=exports)
+
+
+def pip(path: str, variables: Mapping[str, str], *words: object) -> StringCommand:
+    """Call the pip of the environment at ``path``."""
+    return with_variables(variables, QuoteString(f"{path}/bin/python"), "-m pip --quiet", *words)
+
+
+@dataclass(frozen=True)
+class Pip:
+    """virtualenv and pip, for Pythons that uv does not know."""
+
+    bootstrap: str
+    python: str
+    seeds: Mapping[str, str]
+
+    def create(self, path: str) -> StringCommand:
+        """Make an empty environment."""
+        seeds = [f"--{name}={version}" for name, version in self.seeds.items()]
+        virtualenv = f"{self.bootstrap}/bin/virtualenv --quiet --no-download"
+        return StringCommand(virtualenv, "-p", self.python, *seeds, QuoteString(path))
+
+    def install(self, path: str, variables: Mapping[str, str], lock: str) -> StringCommand:
+        """Install the pins of the file ``lock`` and nothing else."""
+        return pip(path, variables, "install --no-deps -r", QuoteString(lock))
+
+    def uninstall(self, path: str, names: Sequence[str]) -> StringCommand:
+        """Remove distributions."""
+        return pip(path, {}, "uninstall --yes", *names)
+
+
+@dataclass(frozen=True)
+class Uv:
+    """uv, many times faster than pip."""
+
+    bootstrap: str
+    python: str
+
+    def create(self, path: str) -> StringCommand:
+        """Make an empty environment."""
+        return self._uv({}, "venv --python", self.python, QuoteString(path))
+
+    def install(self, path: str, variables: Mapping[str, str], lock: str) -> StringCommand:
+        """Install the pins of the file ``lock`` and nothing else.
+
+        Compiled at once: the services run as a user who can't write here.
+        """
+        words = ("pip install --no-deps --compile-bytecode --python", QuoteString(path))
+        return self._uv(variables, *words, "-r", QuoteString(lock))
+
+    def uninstall(self, path: str, names: Sequence[str]) -> StringCommand:
+        """Remove distributions."""
+        return self._uv({}, "pip uninstall --python", QuoteString(path), *names)
+
+    def _uv(self, variables: Mapping[str, str], *words: object) -> StringCommand:
+        return with_variables(variables, f"{self.bootstrap}/bin/uv --quiet", *words)
