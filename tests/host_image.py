@@ -25,7 +25,9 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CA_PACKAGED = Path("/usr/share/ca-certificates")
 PULL_TIMEOUT = 20
 
-PACKAGES = "ca-certificates dbus iproute2 libpam-systemd mount openssh-server procps sudo systemd systemd-sysv"
+PACKAGES = (
+    "ca-certificates dbus iproute2 libpam-systemd openssh-server procps sudo systemd systemd-sysv"
+)
 
 # The host keys are made at the first start, so that no two hosts share them.
 DOCKERFILE = f"""
@@ -49,7 +51,7 @@ Before=sysinit.target
 
 [Service]
 Type=oneshot
-ExecStart=-/usr/bin/umount /etc/hosts
+ExecStart=-/bin/umount /etc/hosts
 ExecStart=/bin/sh -c "test -s /etc/hosts || printf '127.0.0.1\\tlocalhost\\n' > /etc/hosts"
 
 [Install]
