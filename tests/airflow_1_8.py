@@ -1,12 +1,11 @@
 """Use an Airflow 1.8 by its database, its web UI and its command line, as a person would."""
 
 import re
-import time
-from collections.abc import Callable
 
 import requests
 
 from tests.hosts import Host
+from tests.waiting import until
 
 
 class Airflow:
@@ -66,11 +65,3 @@ class Airflow:
         )
         assert page.status_code == 200, page.text[:500]
         return page.text
-
-
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for a condition, or fail by its name."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(2)

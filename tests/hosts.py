@@ -128,12 +128,13 @@ class Network:
         """Remove the hosts and the network of this name, whoever has created them."""
         mine = {"label": f"{LABEL}={self.name}"}
         for container in self.client.containers.list(all=True, filters=mine):
-            if container.status == "running":
-                container.exec_run(["bash", "-c", SAVE_DOWNLOADS])
-            container.remove(force=True, v=True)
-            (CACHE / f"known_hosts.{container.name}").unlink(missing_ok=True)
+            _remove(container)
         for network in self.client.networks.list(filters=mine):
             network.remove()
+
+    def drop(self, host: Host) -> None:
+        """Remove one host, which no test needs any more."""
+        _remove(host.container)
 
     def host(
         self,
@@ -181,6 +182,13 @@ class Network:
         return self.client.networks.create(
             self.name, driver="bridge", ipam=ipam, labels={LABEL: self.name}
         )
+
+
+def _remove(container: Container) -> None:
+    if container.status == "running":
+        container.exec_run(["bash", "-c", SAVE_DOWNLOADS])
+    container.remove(force=True, v=True)
+    (CACHE / f"known_hosts.{container.name}").unlink(missing_ok=True)
 
 
 def _checked(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

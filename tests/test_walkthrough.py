@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.airflow_1_8 import Airflow, until
+from tests.airflow_1_8 import Airflow
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 

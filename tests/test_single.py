@@ -1,0 +1,88 @@
+"""Today's releases, all on one host: `pyinfra inventories/single.py deploy.py`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli import Deployment, Run, sudo_user
+from tests.hosts import Host, Network
+from tests.rest import Airflow
+
+pytestmark = pytest.mark.docker
+
+DAGS = Path(__file__).parent / "dags"
+CASES = [("3.3.2", "bookworm"), ("3.3.2", "trixie"), ("2.11.2", "bookworm")]
+
+
+@dataclass
+class Stack:
+    """A deployed host."""
+
+    host: Host
+    deployment: Deployment
+    run: Run
+    airflow: Airflow
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} on {case[1]}")
+def stack(
+    request: pytest.FixtureRequest, network: Network, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    release, distribution = request.param
+    secrets = tmp_path_factory.mktemp("secrets") / "secrets.json"
+    host = network.host(f"single-{distribution}-{release[0]}", distribution=distribution)
+    deployment = Deployment(
+        "inventories/single.py",
+        {**sudo_user(host), "airflow_secrets_file": str(secrets)},
+        environment={
+            "AIRFLOW_HOST": host.address,
+            "AIRFLOW_VERSION": release,
+            # Characters that a URL, a shell and a configuration file each read as their own.
+            "POSTGRESQL_PASSWORD": "p@ss/w:rd%2F$HOME'\"`\\ #?&",
+        },
+    )
+    run = deployment.run()
+    assert run.code == 0, run.output
+    password = json.loads(secrets.read_text())["airflow_admin_password"]
+    yield Stack(host, deployment, run, Airflow(host.address, password, release))
+    network.drop(host)
+
+
+def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
+    for file in DAGS.glob("failing.py"):
+        path = f"/var/lib/airflow/dags/{file.name}"
+        stack.host.ssh(f"cat > {path} && chmod 644 {path}", input=file.read_text())
+    airflow = stack.airflow
+    run, state = airflow.run("example_three_tasks")
+    assert state == "success"
+    assert {task["state"] for task in airflow.tasks("example_three_tasks", run).values()} == {
+        "success"
+    }
+    assert "celery" in airflow.log("example_three_tasks", run, "transform")
+    run, state = airflow.run("failing")
+    assert state == "failed"
+    log = airflow.log("failing", run, "fail")
+    assert "the reason that a person looks for" in log
+    assert "RuntimeError" in log
+
+
+def test_a_wrong_password_is_refused(stack: Stack) -> None:
+    answer = stack.airflow.session("wrong").get(f"{stack.airflow.api}/dags", timeout=60)
+    assert answer.status_code in (401, 403)
+
+
+def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> None:
+    assert stack.deployment.dry().planned == []
+    sockets = stack.host.ssh("ss -Hltn").stdout.splitlines()
+    everywhere = {line.split()[3] for line in sockets}
+    opened = {port for port in everywhere if not port.startswith(("127.", "[::1]"))}
+    assert opened == {"0.0.0.0:22", "[::]:22", "0.0.0.0:8080"}
+
+
+def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:
+    stack.host.restart()
+    assert stack.airflow.run("example_three_tasks")[1] == "success"
+    assert stack.deployment.dry().planned == []
