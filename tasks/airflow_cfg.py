@@ -109,6 +109,7 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "result_backend": lambda: _results(settings),
         "worker_concurrency": lambda: settings.airflow_worker_concurrency,
         "worker_log_port": lambda: settings.airflow_worker_log_port,
+        "triggerer_log_port": lambda: settings.airflow_triggerer_log_port,
         "default_queue": lambda: settings.airflow_default_queue,
         "parser_logs": lambda: f"{LOGS}/scheduler",
     }

@@ -227,6 +227,18 @@ class RabbitmqNodes(FactBase[list[str]]):
         return [name for name in names if not name.endswith("-plugins-expand")]
 
 
+class FirewallTable(FactBase[bool]):
+    """Whether our table of nftables is loaded."""
+
+    default = bool
+
+    def command(self) -> str:
+        return "nft list table inet pyinfra_airflow >/dev/null 2>&1 && echo loaded || true"
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["loaded"]
+
+
 class OwnName(FactBase[list[str]]):
     """The host's own name and, where it resolves, the line that it resolves to."""
 

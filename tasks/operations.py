@@ -23,6 +23,7 @@ from .facts import (
     Cluster,
     Clusters,
     FileDigest,
+    FirewallTable,
     FolderDigests,
     OwnName,
     ProbeAnswer,
@@ -155,6 +156,15 @@ def running(
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@operation()
+def rules_loaded(unit: str, *, loading: OperationMeta) -> Commands:
+    """Load the firewall's rules again after somebody has flushed them."""
+    if _will_have_changed([loading]) or host.get_fact(FirewallTable):
+        host.noop("the rules are loaded")
+        return
+    yield f"systemctl restart {unit}"
 
 
 @operation()

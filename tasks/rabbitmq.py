@@ -70,4 +70,5 @@ def bind_address(settings: Settings) -> str:
     """Give the address that the broker listens on."""
     if settings.rabbitmq_bind_address is not None:
         return settings.rabbitmq_bind_address
-    return settings.topology.address if settings.topology.hosts else "127.0.0.1"
+    others = settings.topology.hosts or settings.rabbitmq_allow
+    return settings.topology.address if others else "127.0.0.1"

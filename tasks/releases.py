@@ -38,6 +38,8 @@ class Component:
     """The same where the only web UI is on this host and reads the logs from its disk."""
     graceful: bool = False
     """Stopped with the patience of ``airflow_worker_stop_timeout``, for its running tasks."""
+    log_port: str | None = None
+    """The setting of the port at which it serves logs to the web UI."""
     required: bool = False
     """Whether an Airflow without it does nothing."""
     withheld: frozenset[str] = frozenset()
@@ -195,6 +197,7 @@ _AIRFLOW_1_8 = Release(
                 "celery worker -A airflow.executors.celery_executor:app -O fair -l info"
                 " -c {concurrency} -Q {queues}"
             ),
+            log_port="airflow_worker_log_port",
             graceful=True,
         ),
         # `airflow flower` would show the broker's password in ps.
@@ -275,6 +278,7 @@ _MODERN_COMPONENTS = (
         "triggerer",
         probe=("heartbeat", "TriggererJob"),
         command_beside_web="airflow triggerer --skip-serve-logs",
+        log_port="airflow_triggerer_log_port",
     ),
 )
 _MODERN_WORKER = "airflow celery worker -c {concurrency} -q {queues}"
@@ -295,6 +299,7 @@ _MODERN_KEYS = {
     "database_url": ("database", "sql_alchemy_conn"),
     "logs": ("logging", "base_log_folder"),
     "worker_log_port": ("logging", "worker_log_server_port"),
+    "triggerer_log_port": ("logging", "trigger_log_server_port"),
     "broker_url": ("celery", "broker_url"),
     "result_backend": ("celery", "result_backend"),
     "worker_concurrency": ("celery", "worker_concurrency"),
@@ -345,6 +350,7 @@ _AIRFLOW_2_11 = Release(
             "Celery worker",
             probe=("worker",),
             command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
+            log_port="airflow_worker_log_port",
             graceful=True,
         ),
         _MODERN_FLOWER,
@@ -417,6 +423,7 @@ _AIRFLOW_3_3 = Release(
             "Celery worker",
             probe=("worker",),
             command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
+            log_port="airflow_worker_log_port",
             graceful=True,
             # Airflow's security model: a worker speaks to the API, never to the database.
             withheld=frozenset({"database_url", "fernet_key", "jwt_secret"}),

@@ -147,6 +147,8 @@ class Settings(BaseModel):
     """Queues that the worker takes tasks from (`-q`)."""
     airflow_worker_log_port: Port = 8793
     """Port from which a worker serves its tasks' logs to the web UI."""
+    airflow_triggerer_log_port: Port = 8794
+    """Port from which the triggerer serves its logs to the web UI."""
     airflow_worker_stop_timeout: Annotated[int, Field(ge=1, le=604800)] = 600
     """Seconds that a stopping worker may take to finish its running tasks."""
     airflow_flower_host: HostName = "127.0.0.1"
@@ -210,6 +212,8 @@ class Settings(BaseModel):
     """Port of the broker."""
     rabbitmq_bind_address: HostName | None = None
     """What it listens on; default: loopback, or the host's address when other hosts need it."""
+    rabbitmq_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
+    """Addresses or networks that may use the broker, beside the inventory's Airflow hosts."""
     rabbitmq_vhost: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
     """Virtual host of Airflow."""
     rabbitmq_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"

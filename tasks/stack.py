@@ -7,6 +7,7 @@ from pyinfra import host
 from .airflow import deploy_airflow, deploy_database, deploy_services
 from .connection import send_at_once
 from .dags import deploy_dags
+from .firewall import deploy_firewall
 from .operations import barrier
 from .postgresql import deploy_postgresql
 from .python import deploy_python
@@ -29,6 +30,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
             f"{', '.join(GROUPS)}"
         )
     deploy_system(settings)
+    deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings)
     if "rabbitmq" in settings.topology.components:

@@ -1,0 +1,77 @@
+"""Close the ports between hosts to everybody else: the broker and the servers of task logs.
+
+Neither asks from where it is asked, and Airflow 1's log server not even for a login. The rules
+stand in an nftables table of their own, about these ports alone: SSH, the web UI and a firewall of
+somebody else's are left as they are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from pyinfra import host
+from pyinfra.operations import apt
+
+from .deploys import deploy
+from .operations import rules_loaded, running, text_file
+from .resources import template
+from .settings import Settings
+from .system import LOCK_WAIT
+
+RULES = "/etc/airflow-firewall.nft"
+UNIT = "airflow-firewall.service"
+
+
+@deploy("Firewall")
+def deploy_firewall(settings: Settings | None = None) -> None:
+    """Let only the inventory's hosts to the ports that they need; does nothing on a single host."""
+    settings = Settings.of(host, settings)
+    ports = allowed(settings)
+    if not ports:
+        return
+    apt.packages(
+        name="Install nftables",
+        packages=["nftables"],
+        update=True,
+        cache_time=86400,
+        no_recommends=True,
+        extra_install_args=LOCK_WAIT,
+    )
+    texts = {
+        RULES: template("airflow-firewall.nft", ports=ports),
+        f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),
+    }
+    for path in host.loop(texts):
+        text_file(name=f"Write {path}", path=path, text=texts[path])
+    started = "/run/airflow-firewall/started"
+    ran = running(name="Load the rules", unit=UNIT, started=started, reads=texts)
+    rules_loaded(name="Keep the rules loaded", unit=UNIT, loading=ran)
+
+
+def allowed(settings: Settings) -> dict[int, dict[str, list[str]]]:
+    """Give for each guarded port of this host who may come: port -> family -> addresses."""
+    topology = settings.topology
+    web = [address for address in topology.web_hosts if address != topology.address]
+    wanted: dict[int, Iterable[str]] = {}
+    if "rabbitmq" in topology.components and (topology.hosts or settings.rabbitmq_allow):
+        wanted[settings.rabbitmq_port] = (*topology.hosts, *settings.rabbitmq_allow)
+    for component in settings.airflow_components:
+        if component.log_port and not topology.web_here:
+            wanted[getattr(settings, component.log_port)] = web
+    return {port: _by_family(addresses) for port, addresses in wanted.items()}
+
+
+def _by_family(addresses: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for address in addresses:
+        found.setdefault(_family(address), []).append(address)
+    return found
+
+
+def _family(address: str) -> str:
+    """Give nft's word for an address; it looks a name up for IPv4."""
+    try:
+        return "ip" if ipaddress.ip_network(address, strict=False).version == 4 else "ip6"
+    except ValueError:
+        return "ip"

@@ -1,0 +1,235 @@
+"""Today's Airflow over five hosts: `pyinfra inventories/prod.py deploy.py`."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.browser import chromium, log_in, shows
+from tests.cli import ROOT, Deployment, Run, sudo_user
+from tests.hosts import Host, Network
+from tests.rest import Airflow
+
+pytestmark = pytest.mark.docker
+
+NAMES = ("data1", "web1", "scheduler1", "worker1", "worker2")
+DISTRIBUTION = "bookworm"
+
+
+@dataclass
+class Stack:
+    """The deployed hosts."""
+
+    hosts: dict[str, Host]
+    inventory: Path
+    deployment: Deployment
+    airflow: Airflow
+    first_run: Run
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What was generated, beside the inventory."""
+        file = self.inventory.parent / ".secrets/prod.json"
+        return json.loads(file.read_text())
+
+    def started(self) -> dict[str, list[str]]:
+        """Give when each service of each host was started."""
+        ask = (
+            "systemctl show -p Id -p ActiveEnterTimestampMonotonic"
+            " 'airflow-*' 'postgresql@*' rabbitmq-server"
+        )
+        return {name: host.ssh(ask).stdout.split() for name, host in self.hosts.items()}
+
+
+@pytest.fixture(scope="module")
+def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("prod")
+    dags = shutil.copytree(ROOT / "tests/dags", folder / "dags")
+    shutil.copy(ROOT / "files/dags/example_three_tasks.py", dags)
+    hosts = {name: network.host(name, distribution=DISTRIBUTION) for name in NAMES}
+    inventory = folder / "prod.py"
+    text = (ROOT / "inventories/prod.py").read_text()
+    for name, host in hosts.items():
+        text = re.sub(rf'\("{name}", {{"ssh_hostname": "[^"]+"', _entry(name, host), text)
+    inventory.write_text(text)
+    deployment = Deployment(str(inventory), _access(hosts, folder) | {"airflow_dags": str(dags)})
+    run = deployment.run()
+    assert run.code == 0, run.output
+    stack = Stack(hosts, inventory, deployment, None, run)  # type: ignore[arg-type]
+    password = stack.secrets["airflow_admin_password"]
+    stack.airflow = Airflow(hosts["web1"].address, password, "3.3.2")
+    yield stack
+    for host in stack.hosts.values():
+        network.drop(host)
+
+
+def _entry(name: str, host: Host) -> str:
+    return f'("{name}", {{"ssh_hostname": "{host.address}"'
+
+
+def _access(hosts: dict[str, Host], folder: Path) -> dict[str, str]:
+    """Give the data with which pyinfra reaches all of the hosts."""
+    data = [sudo_user(host) for host in hosts.values()]
+    known = folder / "known_hosts"
+    known.write_text("".join(Path(d["ssh_known_hosts_file"]).read_text() for d in data))
+    return {
+        "ssh_user": "debian",
+        "ssh_key": data[0]["ssh_key"],
+        "ssh_known_hosts_file": str(known),
+        "ssh_strict_host_key_checking": "yes",
+    }
+
+
+def test_tasks_run_on_the_workers_of_their_queues_and_their_logs_are_readable(
+    stack: Stack,
+) -> None:
+    run, state = stack.airflow.run("two_queues")
+    assert state == "success"
+    tasks = stack.airflow.tasks("two_queues", run)
+    assert {name: task["hostname"] for name, task in tasks.items()} == {
+        "default": "worker1",
+        "reports": "worker2",
+    }
+    assert "on worker1" in stack.airflow.log("two_queues", run, "default")
+    assert "on worker2" in stack.airflow.log("two_queues", run, "reports")
+
+
+def test_the_second_run_changes_nothing_on_any_host(stack: Stack) -> None:
+    assert stack.deployment.dry().planned == []
+    before = stack.started()
+    run = stack.deployment.run()
+    assert (run.code, run.changed) == (0, [])
+    assert stack.started() == before
+
+
+def test_a_worker_has_no_way_to_the_metadata_database(stack: Stack) -> None:
+    found = stack.hosts["worker1"].ssh("cat /etc/airflow/secrets.env").stdout
+    secrets = stack.secrets
+    for name in ("postgresql_password", "airflow_fernet_key", "airflow_jwt_secret"):
+        assert secrets[name] not in found
+    assert secrets["postgresql_results_password"] in found
+    assert _psql(stack, stack.hosts["worker1"], "airflow_results", "results_") == ""
+    refused = _psql(stack, stack.hosts["worker1"], "airflow", "")
+    assert "no pg_hba.conf entry for host" in refused
+
+
+def test_a_stranger_can_use_neither_the_database_nor_the_broker(
+    network: Network, stack: Stack
+) -> None:
+    stranger = network.host("stranger", distribution=DISTRIBUTION)
+    for database, part in (("airflow", ""), ("airflow_results", "results_")):
+        assert "no pg_hba.conf entry for host" in _psql(stack, stranger, database, part)
+    data1, worker1 = stack.hosts["data1"], stack.hosts["worker1"]
+    assert "refused" in _amqp(worker=worker1, frm=stranger, to=data1, password="any")
+    assert "refused" in _amqp(worker1, stranger, data1, stack.secrets["rabbitmq_password"])
+    assert _amqp(worker1, worker1, data1, stack.secrets["rabbitmq_password"]) == "connected"
+    assert "ACCESS_REFUSED" in _amqp(worker1, worker1, data1, "wrong")
+    log = f"timeout 3 bash -c '</dev/tcp/{worker1.address}/8793'"
+    assert "refused" in stranger.ssh(log, check=False).stderr
+    assert stack.hosts["web1"].ssh(log).returncode == 0
+    network.drop(stranger)
+
+
+def _psql(stack: Stack, client: Host, database: str, part: str) -> str:
+    """Connect to the database from a host with the right password, and give the error."""
+    client.ssh("command -v psql >/dev/null || apt-get install -y -qq postgresql-client >/dev/null")
+    user = f"airflow_{part}".rstrip("_")
+    address = stack.hosts["data1"].address
+    password = stack.secrets[f"postgresql_{part}password"]
+    command = f"PGPASSWORD={password} psql -h {address} -U {user} {database} -XAtc 'select 1'"
+    return client.ssh(command, check=False).stderr
+
+
+def _amqp(worker: Host, frm: Host, to: Host, password: str) -> str:
+    """Connect to the broker from a host, and say how that went."""
+    if frm is not worker:
+        # The stranger has no AMQP client, but no connection either.
+        probe = f"timeout 3 bash -c '</dev/tcp/{to.address}/5672' && echo connected"
+        done = frm.ssh(probe, check=False)
+        return (done.stdout + done.stderr).strip()
+    code = (
+        "import amqp, sys\n"
+        f"c = amqp.Connection({to.address!r}, 'airflow', sys.stdin.readline().strip(),"
+        " virtual_host='airflow')\n"
+        "try:\n    c.connect(); print('connected')\n"
+        "except Exception as error:\n    print(error)"
+    )
+    command = f'/opt/airflow/current/bin/python -c "{code}"'
+    return frm.ssh(command, input=f"{password}\n", check=False).stdout.strip()
+
+
+def test_chromium_sees_the_succeeded_run_and_the_failed_task_s_log(stack: Stack) -> None:
+    airflow = stack.airflow
+    good, _ = airflow.run("example_three_tasks")
+    bad, state = airflow.run("failing")
+    assert state == "failed"
+    with chromium() as driver:
+        log_in(driver, airflow.url, airflow.password)
+        driver.get(f"{airflow.url}/dags/example_three_tasks/runs/{good}")
+        assert shows(driver, "Success")
+        (ROOT / "docs").mkdir(exist_ok=True)
+        driver.save_screenshot(str(ROOT / "docs/run.png"))
+        driver.get(f"{airflow.url}/dags/failing/runs/{bad}/tasks/fail")
+        assert shows(driver, "the reason that a person looks for")
+        driver.save_screenshot(str(ROOT / "docs/failed-task.png"))
+
+
+def test_hosts_find_each_other_by_name(stack: Stack) -> None:
+    for client in stack.hosts.values():
+        for name, host in stack.hosts.items():
+            assert client.ssh(f"getent hosts {name}").stdout.split()[0] == host.address
+
+
+@pytest.mark.parametrize("down", ["data1", "worker2"])
+def test_with_a_host_down_nothing_goes_on_and_the_next_run_finishes(
+    stack: Stack, down: str
+) -> None:
+    before = {name: value for name, value in stack.started().items() if name != down}
+    stack.hosts["web1"].ssh("rm -f /usr/local/bin/airflow")
+    stack.hosts[down].container.stop(timeout=30)
+    run = stack.deployment.show("-y")
+    assert run.code != 0
+    assert down in run.output
+    assert stack.hosts["web1"].ssh("ls /usr/local/bin/airflow", check=False).returncode != 0
+    stack.hosts[down].container.start()
+    stack.hosts[down].wait()
+    finished = stack.deployment.run()
+    assert (finished.code, finished.changed) == (0, ["Airflow | Write /usr/local/bin/airflow"])
+    after = {name: value for name, value in stack.started().items() if name != down}
+    assert after == before
+
+
+def test_a_sixth_host_is_one_line_and_restarts_nothing(network: Network, stack: Stack) -> None:
+    before = stack.started()
+    host = network.host("worker3", distribution=DISTRIBUTION)
+    text = stack.inventory.read_text()
+    text = text.replace('        ("worker1",', f"        {_entry('worker3', host)}}}),\n"
+                        '        ("worker1",')  # fmt: skip
+    text = text.replace('worker = ["worker1",', 'worker = ["worker3", "worker1",')
+    stack.inventory.write_text(text)
+    stack.hosts["worker3"] = host
+    folder = stack.inventory.parent
+    stack.deployment.data |= _access({"worker3": host}, folder) | _known(stack, folder)
+    run = stack.deployment.run()
+    assert run.code == 0, run.output
+    assert stack.deployment.dry().planned == []
+    after = stack.started()
+    assert after.pop("worker3")
+    assert after == before
+    stack.hosts["worker1"].ssh("systemctl stop airflow-worker")
+    run_id, state = stack.airflow.run("example_three_tasks")
+    assert state == "success"
+    tasks = stack.airflow.tasks("example_three_tasks", run_id).values()
+    assert {task["hostname"] for task in tasks} == {"worker3"}
+    assert "extracted" in stack.airflow.log("example_three_tasks", run_id, "extract")
+
+
+def _known(stack: Stack, folder: Path) -> dict[str, str]:
+    known = folder / "known_hosts"
+    files = [host.data["ssh_known_hosts_file"] for host in stack.hosts.values()]
+    known.write_text("".join(Path(file).read_text() for file in files))
+    return {"ssh_known_hosts_file": str(known)}
