@@ -11,9 +11,10 @@ hosts = (
         "ssh_key": os.environ.get("DEMO_KEY", "~/.ssh/id_ed25519"),
         "ssh_known_hosts_file": "/dev/null",
         "ssh_strict_host_key_checking": "no",
-        "airflow_version": os.environ.get("DEMO_RELEASE", "1.8.2"),
+        "airflow_version": os.environ.get("DEMO_RELEASE", "3.3.2"),
         "airflow_dags": "files/dags",
     },
 )
 
-postgresql = rabbitmq = webserver = scheduler = worker = flower = [host]
+postgresql = rabbitmq = [host]
+api_server = scheduler = dag_processor = triggerer = worker = flower = [host]

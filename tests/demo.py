@@ -15,14 +15,14 @@ from tests.hosts import Host, Network
 ROOT = Path(__file__).resolve().parents[1]
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 SECRETS = ROOT / "inventories/.secrets/demo.json"
-DISTRIBUTIONS = {"1.8.2": "bullseye"}
+DISTRIBUTIONS = {"3.3.2": "bookworm", "2.11.2": "bookworm", "1.8.2": "bullseye"}
 DAG = "example_three_tasks"
 RUNS_WITHIN = 600
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--release", choices=DISTRIBUTIONS, default="1.8.2")
+    parser.add_argument("--release", choices=DISTRIBUTIONS, default="3.3.2")
     parser.add_argument("--down", action="store_true", help="remove the demo host")
     arguments = parser.parse_args()
     network = Network("demo")
@@ -34,7 +34,7 @@ def main() -> None:
     network.create()
     host = network.host("demo", distribution=DISTRIBUTIONS[arguments.release])
     deploy(host, arguments.release)
-    run_dag(host)
+    run_dag(host, arguments.release)
     password = json.loads(SECRETS.read_text())["airflow_admin_password"]
     print(f"""
 Airflow {arguments.release} has run the DAG {DAG}.
@@ -61,13 +61,16 @@ def deploy(host: Host, release: str) -> None:
         sys.exit("the deployment has failed; 'scripts/demo --down' removes the host")
 
 
-def run_dag(host: Host) -> None:
+def run_dag(host: Host, release: str) -> None:
     """Trigger the example DAG and wait until its run has succeeded."""
     deadline = time.monotonic() + RUNS_WITHIN
     say(f"waiting until the scheduler knows {DAG}")
     wait_for(deadline, lambda: query(host, f"select 1 from dag where dag_id = '{DAG}'") == "1")
     say(f"triggering {DAG}")
-    host.ssh(f"airflow unpause {DAG} && airflow trigger_dag {DAG}")
+    unpause, trigger = ("unpause", "trigger_dag")
+    if not release.startswith("1."):
+        unpause, trigger = ("dags unpause", "dags trigger")
+    host.ssh(f"airflow {unpause} {DAG} && airflow {trigger} {DAG}")
     wait_for(deadline, lambda: has_succeeded(host))
 
 
