@@ -37,7 +37,7 @@ def deploy_database(settings: Settings | None = None) -> None:
     release = settings.release
     schema(
         name="Bring the schema to the release",
-        heads=release.schema_heads,
+        migrations=release.migrations,
         create=release.create_schema,
         upgrade=release.upgrade_schema,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -35,7 +36,7 @@ from .facts import (
     shell,
 )
 from .installers import Pip, Uv, pip
-from .passwords import rabbitmq_matches, scram_matches, scram_verifier
+from .passwords import rabbitmq_hash, rabbitmq_matches, scram_matches, scram_verifier
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 
@@ -408,31 +409,46 @@ def node_name_kept(wanted: str) -> Commands:
 
 @operation()
 def broker_user(user: str, password: str, vhost: str) -> Commands:
-    """Give a user its virtual host and all permissions there, and no tags."""
+    """Give a user its virtual host and all permissions there, and no tags.
+
+    By a file of definitions: rabbitmqctl 4 waits for ever for a password on standard input.
+    """
     have = host.get_fact(RabbitmqDefinitions)
     if _can_not_be_asked(have):
         host.noop("RabbitMQ does not answer")
         return
     have = have or {}
     found = next((known for known in have.get("users", ()) if known["name"] == user), None)
-    commands = list(_vhost(have, vhost))
-    if found is None:
-        commands.append(_rabbitmqctl("add_user", user, stdin=password))
-    elif not rabbitmq_matches(found["password_hash"], password):
-        commands.append(_rabbitmqctl("change_password", user, stdin=password))
-    if found and found["tags"]:
-        commands.append(_rabbitmqctl("set_user_tags", user))
-    everything = {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
-    if everything not in have.get("permissions", ()):
-        commands.append(_rabbitmqctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*"))
-    if not commands:
+    same = found and not found["tags"] and rabbitmq_matches(found["password_hash"], password)
+    permission = {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
+    vhosts = [known["name"] for known in have.get("vhosts", ())]
+    if same and vhost in vhosts and permission in have.get("permissions", ()):
         host.noop(f"broker user {user} is as it should be")
-    yield from commands
+        return
+    yield _import_definitions(
+        {
+            "vhosts": [] if vhost in vhosts else [{"name": vhost}],
+            "users": [
+                {
+                    "name": user,
+                    "password_hash": rabbitmq_hash(password),
+                    "hashing_algorithm": "rabbit_password_hashing_sha256",
+                    "tags": "",
+                }
+            ],
+            "permissions": [permission],
+        }
+    )
 
 
-def _vhost(have: dict[str, Any], vhost: str) -> Commands:
-    if vhost not in [known["name"] for known in have.get("vhosts", ())]:
-        yield _rabbitmqctl("add_vhost", vhost)
+def _import_definitions(definitions: Mapping[str, Any]) -> StringCommand:
+    file = "/run/airflow-definitions.json"
+    return StringCommand(
+        f"umask 077 && cat > {file} && chown rabbitmq {file}",
+        f"&& rabbitmqctl -q import_definitions {file} </dev/null; done=$?; rm -f {file}",
+        "; test $done -eq 0",
+        _stdin=json.dumps(definitions),
+    )
 
 
 @operation()
@@ -446,29 +462,21 @@ def broker_user_absent(user: str) -> Commands:
     if have and user not in [known["name"] for known in have.get("users", ())]:
         host.noop(f"there is no broker user {user}")
         return
-    yield _rabbitmqctl("delete_user", user)
-
-
-def _rabbitmqctl(*words: str, stdin: str | None = None) -> StringCommand:
-    quoted = [QuoteString(word) for word in words]
-    if stdin is None:
-        return StringCommand("rabbitmqctl -q", *quoted, "</dev/null")
-    return StringCommand("rabbitmqctl -q", *quoted, _stdin=stdin)
+    yield StringCommand("rabbitmqctl -q delete_user", QuoteString(user), "</dev/null")
 
 
 # Airflow ---------------------------------------------------------------------------------------
 
 
 @operation()
-def schema(heads: Mapping[str, str], *, create: str, upgrade: str) -> Commands:
+def schema(migrations: Mapping[str, str], *, create: str, upgrade: str) -> Commands:
     """Bring the metadata database to the release's schema, by Airflow's own commands."""
-    wanted = ",".join(heads.values())
-    have = host.get_fact(ProbeAnswer, words=["schema", *heads])
-    if have == wanted or _can_not_be_asked(have):
-        host.noop(f"the schema is at {wanted}")
+    words = [f"{table}={folder}" for table, folder in migrations.items()]
+    answer = host.get_fact(ProbeAnswer, words=["schema", *words])
+    if answer == "yes" or _can_not_be_asked(answer):
+        host.noop("the schema is the release's")
         return
-    fresh = set(have.split(",")) <= {"", "none"}
-    yield f"airflow {create if fresh else upgrade}"
+    yield f"airflow {create if answer in ('', 'none') else upgrade}"
 
 
 @operation()

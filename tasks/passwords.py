@@ -30,7 +30,14 @@ def scram_matches(parameters: str | None, digest: str | None, password: str) -> 
     return hmac.compare_digest(hashlib.sha256(verifier.encode()).hexdigest(), digest or "")
 
 
+def rabbitmq_hash(password: str, salt: bytes | None = None) -> str:
+    """Make what RabbitMQ stores of a password: four bytes of salt, then SHA-256 of both."""
+    salt = salt or os.urandom(4)
+    digest = hashlib.sha256(salt + password.encode()).digest()
+    return base64.b64encode(salt + digest).decode()
+
+
 def rabbitmq_matches(stored: str, password: str) -> bool:
-    """Compare a password with RabbitMQ's hash: four bytes of salt, then SHA-256 of both."""
-    raw = base64.b64decode(stored)
-    return hmac.compare_digest(raw[4:], hashlib.sha256(raw[:4] + password.encode()).digest())
+    """Compare a password with RabbitMQ's hash."""
+    salt = base64.b64decode(stored)[:4]
+    return hmac.compare_digest(stored, rabbitmq_hash(password, salt))

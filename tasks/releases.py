@@ -6,7 +6,7 @@ Nothing outside this module asks for a version number: it asks the release.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -94,8 +94,8 @@ class Release:
     result_backend: str
     results_apart: bool
     """Whether results have a database of their own, since workers don't get the other's URL."""
-    schema_heads: Mapping[str, str]
-    """Table of the database -> the migration that the release is at."""
+    migrations: Mapping[str, str]
+    """Table that holds the schema's version -> folder of the migrations, in the environment."""
     create_schema: str
     upgrade_schema: str
     login_script: str
@@ -248,7 +248,7 @@ _AIRFLOW_1_8 = Release(
     result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
     database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
     results_apart=False,
-    schema_heads={"alembic_version": "127d2bf2dfa7"},
+    migrations={"alembic_version": "airflow/migrations"},
     create_schema="initdb",
     upgrade_schema="upgradedb",
     login_script="login_1_8.py",
@@ -379,7 +379,7 @@ _AIRFLOW_2_11 = Release(
     database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
     result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
     results_apart=False,
-    schema_heads={"alembic_version": "5f2621c13b39"},
+    migrations={"alembic_version": "airflow/migrations"},
     create_schema="db migrate",
     upgrade_schema="db migrate",
     login_script="login_fab.py",
@@ -457,7 +457,10 @@ _AIRFLOW_3_3 = Release(
     database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
     result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
     results_apart=True,
-    schema_heads={"alembic_version": "d2f4e1b3c5a7", "alembic_version_fab": "02ca36b0235b"},
+    migrations={
+        "alembic_version": "airflow/migrations",
+        "alembic_version_fab": "airflow/providers/fab/migrations",
+    },
     create_schema="db migrate",
     upgrade_schema="db migrate",
     login_script="login_fab.py",
@@ -476,12 +479,23 @@ GROUPS: tuple[str, ...] = (
 
 
 def find(version: str) -> Release:
-    """Look a release up; UnknownReleaseError names those that the table has."""
+    """Look a release up, or its line with another patch number.
+
+    UnknownReleaseError names the releases that the table has.
+    """
     for release in RELEASES:
         if release.version == version:
             return release
+    for release in RELEASES:
+        if release.version.rpartition(".")[0] == version.rpartition(".")[0]:
+            return replace(release, version=version)
     known = ", ".join(release.version for release in RELEASES)
-    raise UnknownReleaseError(f"this package knows the releases {known}")
+    raise UnknownReleaseError(f"this package knows the releases {known} and their lines")
+
+
+def is_shipped(version: str) -> bool:
+    """Tell whether there is a lock for exactly this release."""
+    return version in [release.version for release in RELEASES]
 
 
 def interpreter(release: Release, distribution: str) -> Interpreter:

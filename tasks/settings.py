@@ -255,7 +255,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Settings:
-        for sentence in (self._extras(), self._consent(), self._passwords(), self._derived_keys()):
+        checks = (self._lock, self._extras, self._consent, self._passwords, self._derived_keys)
+        for sentence in (check() for check in checks):
             if sentence:
                 raise ValueError(sentence)
         return self
@@ -286,6 +287,14 @@ class Settings(BaseModel):
         path = self.airflow_lock or resource(self.release.lock(python))
         pins = locks.parse(path.read_text(), self.extras)
         return {**pins, **self.release.seeds}
+
+    def _lock(self) -> str | None:
+        if self.airflow_lock or releases.is_shipped(self.airflow_version):
+            return None
+        return (
+            f"airflow_version {self.airflow_version} has no lock here: give one with airflow_lock, "
+            f"or take one of {', '.join(release.version for release in releases.RELEASES)}"
+        )
 
     def _extras(self) -> str | None:
         unknown = releases.unknown_extra(self.release, self.airflow_extras)

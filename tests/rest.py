@@ -36,8 +36,11 @@ class Airflow:
         return answer.json()
 
     def knows(self, dag: str) -> bool:
-        """Tell whether the DAG has been parsed."""
-        return self.session().get(f"{self.api}/dags/{dag}", timeout=60).ok
+        """Tell whether the DAG has been parsed; while the web server starts it has not."""
+        try:
+            return self.session().get(f"{self.api}/dags/{dag}", timeout=60).ok
+        except requests.ConnectionError:
+            return False
 
     def run(self, dag: str, seconds: float = 240) -> tuple[str, str]:
         """Run a DAG to its end: (run id, state)."""

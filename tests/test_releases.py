@@ -7,6 +7,12 @@ from tasks import releases
 RELEASE = releases.find("1.8.2")
 
 
+def test_another_patch_release_of_a_line_is_known_without_a_lock() -> None:
+    release = releases.find("3.3.1")
+    assert (release.version, release.health_paths) == ("3.3.1", releases.RELEASES[0].health_paths)
+    assert not releases.is_shipped("3.3.1")
+
+
 def test_an_unknown_release_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(releases.UnknownReleaseError, match=r"releases .*1\.8\.2"):
         releases.find("1.9.0")

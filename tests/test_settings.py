@@ -14,6 +14,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"postgresql_passwort": "x"}, "did you mean postgresql_password?"),
     ({"rabbitmq_colour": "x"}, "unknown setting rabbitmq_colour"),
     ({"airflow_version": "1.9.0"}, "airflow_version can't be '1.9.0'"),
+    ({"airflow_version": "3.3.1"}, "airflow_version 3.3.1 has no lock here"),
     ({"airflow_version": 1.8}, "airflow_version can't be 1.8"),
     ({"airflow_extras": "postgrs"}, "has no extra postgrs: did you mean postgres?"),
     ({"airflow_extras": ["celery", "zzz"]}, "has no extra zzz: it has "),

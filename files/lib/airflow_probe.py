@@ -2,7 +2,9 @@
 
 Runs under every Python that an Airflow runs on, with Airflow's environment, and prints a word:
 
-    airflow_probe.py schema TABLE...    the migration in each of these tables, or none
+    airflow_probe.py schema TABLE=FOLDER...
+                                        yes when each table stands at the last migration of its
+                                        folder in the environment, none without any, else no
     airflow_probe.py login NAME EMAIL   yes when NAME has the password on stdin, else no
     airflow_probe.py web URL... SECONDS yes when every URL answers 200 within that time, else no
     airflow_probe.py flower URL SECONDS yes when URL answers at all
@@ -10,16 +12,18 @@ Runs under every Python that an Airflow runs on, with Airflow's environment, and
                                         yes after a heartbeat of JOB newer than the file STAMP
     airflow_probe.py worker SECONDS     yes when this host's worker answers a ping
 
-The word is unknown where the database or the broker can't be asked. Any but yes, and not the
-migration, makes the exit code 1 and says why on stderr.
+The word is unknown where the database or the broker can't be asked. Any but yes makes the exit
+code 1.
 """
 
 from __future__ import print_function
 
+import glob
 import os
 import re
 import socket
 import sys
+import sysconfig
 import time
 
 try:
@@ -47,14 +51,39 @@ def exists(table):
     return query("SELECT to_regclass(%s) IS NOT NULL", table)[0]
 
 
-def schema(*tables):
-    rows = [query("SELECT version_num FROM " + t) if exists(t) else None for t in tables]
-    return ",".join(row[0] if row else "none" for row in rows)
+def schema(*pairs):
+    wanted = [heads(pair.partition("=")[2]) for pair in pairs]
+    have = [versions(pair.partition("=")[0]) for pair in pairs]
+    return "yes" if have == wanted else "no" if any(have) else "none"
+
+
+def versions(table):
+    if not query("SELECT to_regclass(%s) IS NOT NULL", table)[0]:
+        return set()
+    return set(query("SELECT array_agg(version_num) FROM " + table)[0] or ())
+
+
+def heads(folder):
+    """Give the migrations in a folder that no other one follows."""
+    known, followed = set(), set()
+    pattern = os.path.join(sysconfig.get_path("purelib"), folder, "versions", "*.py")
+    for path in glob.glob(pattern):
+        with open(path) as file:
+            text = file.read()
+        known.update(assigned("revision", text))
+        followed.update(assigned("down_revision", text))
+    return known - followed
+
+
+def assigned(name, text):
+    line = re.search(r"^" + name + r"\b[^=]*=(.*)", text, re.MULTILINE)
+    return re.findall(r"""["'](\w+)["']""", line.group(1)) if line else []
 
 
 def login(name, email):
     password = sys.stdin.readline().rstrip("\n")
-    table, check = ("ab_user", check_fab) if exists("ab_user") else ("users", check_bcrypt)
+    fab = query("SELECT to_regclass('ab_user') IS NOT NULL")[0]
+    table, check = ("ab_user", check_fab) if fab else ("users", check_bcrypt)
     row = query("SELECT email, password FROM " + table + " WHERE username = %s", name)
     return bool(row and row[0] == email and row[1] and check(row[1], password))
 
@@ -136,9 +165,9 @@ def main(what, *arguments):
     except Exception as error:
         print("unknown")
         sys.exit("{}: {}".format(type(error).__name__, error))
-    print({True: "yes", False: "no"}.get(answer, answer))
-    if answer is False:
-        sys.exit("the check {} does not hold".format(" ".join((what,) + arguments)))
+    word = {True: "yes", False: "no"}.get(answer, answer)
+    print(word)
+    sys.exit(0 if word == "yes" else "the check {} does not hold".format(what))
 
 
 main(*sys.argv[1:])
