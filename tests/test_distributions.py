@@ -1,0 +1,82 @@
+"""The deploy of each distribution, planned and carried out on hosts that only pretend."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli import Deployment, Run
+
+INVENTORY = """
+os_release = '''/etc/os-release
+NAME="{name}"
+ID={id}
+VERSION_ID="{version}"
+---'''
+hosts = (["@fake/host"], {{
+    "fake_delay": 0,
+    "fake_delay_jitter": 0,
+    "fake_responses": {{"*-release": os_release, "uname -s": "Linux", "useradd": "useradd"}},
+}})
+postgresql = rabbitmq = api_server = scheduler = dag_processor = worker = ["@fake/host"]
+"""
+
+
+def deploy(folder: Path, distribution: str, release: str) -> Run:
+    """Deploy to a pretended host, and give what was sent to it."""
+    name, version = distribution.split()
+    file = folder / "inventory.py"
+    file.write_text(INVENTORY.format(name=name, id=name.lower(), version=version))
+    data = {"airflow_version": release, "airflow_secrets_file": str(folder / "secrets.json")}
+    return Deployment(str(file), data).show("-y", "-vv")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "release", "python"),
+    [
+        ("Ubuntu 22.04", "3.3.2", "python3.10"),
+        ("Ubuntu 24.04", "3.3.2", "python3.12"),
+        ("Ubuntu 26.04", "3.3.2", "python3.14"),
+        ("Ubuntu 22.04", "2.11.2", "python3.10"),
+        ("Ubuntu 24.04", "2.11.2", "python3.12"),
+        ("Ubuntu 22.04", "1.8.2", "python2.7"),
+    ],
+)
+def test_ubuntu_goes_the_same_way(
+    tmp_path: Path, distribution: str, release: str, python: str
+) -> None:
+    run = deploy(tmp_path, distribution, release)
+    assert run.code == 0, run.output
+    sent = [line.split(">>> ")[1] for line in run.output.splitlines() if ">>> " in line]
+    installed = " ".join(line for line in sent if "apt-get" in line and " install " in line)
+    assert {"postgresql", "rabbitmq-server", "python3-venv"} <= set(installed.split())
+    assert ("python2.7-dev" in installed) == (python == "python2.7")
+    (made,) = [line for line in sent if f"/opt/airflow/{release}-" in line and python in line]
+    assert "bootstrap/bin/" in made
+
+
+@pytest.mark.parametrize(
+    ("distribution", "release", "sentence"),
+    [
+        ("Debian 11", "3.3.2", "which Debian 11 does not have; take one of: Debian 12, Debian 13"),
+        ("Debian 13", "2.11.2", "which Debian 13 does not have; take one of: Debian 12, Ubuntu"),
+        ("Ubuntu 26.04", "2.11.2", "which Ubuntu 26.04 does not have; take one of: Debian 12"),
+        ("Debian 12", "1.8.2", "which Debian 12 does not have; take one of: Debian 11, Ubuntu"),
+        ("Fedora 40", "3.3.2", "which Fedora 40 does not have; take one of: Debian 12"),
+    ],
+)
+def test_a_distribution_without_the_python_is_refused_before_anything_is_done(
+    tmp_path: Path, distribution: str, release: str, sentence: str
+) -> None:
+    run = deploy(tmp_path, distribution, release)
+    assert run.code != 0
+    assert sentence in run.output
+    assert "Starting operation" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_wrong_setting_ends_the_run_with_one_sentence(tmp_path: Path) -> None:
+    run = deploy(tmp_path, "Debian 12", "3.3.3000")
+    assert run.code != 0
+    assert "airflow_version 3.3.3000 has no lock here: give one with airflow_lock" in run.output
+    assert "Starting operation" not in run.output
+    assert "Traceback" not in run.output
