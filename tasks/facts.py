@@ -60,6 +60,8 @@ class Installed:
 
     complete: bool
     distributions: dict[str, str]
+    frozen: dict[str, str]
+    """What constraints made of it, where it was made by constraints."""
 
 
 class PythonEnvironment(FactBase[Installed | None]):
@@ -71,9 +73,9 @@ class PythonEnvironment(FactBase[Installed | None]):
 
     def command(self, path: str) -> StringCommand:
         return StringCommand(
-            "cd", QuoteString(path), "2>/dev/null && ls -d .complete bin/python",
-            "lib/python*/site-packages/*.dist-info lib/python*/site-packages/*.egg-info",
-            "2>/dev/null || true",
+            "cd", QuoteString(path), "2>/dev/null && { ls -d .complete bin/python",
+            "lib/python*/site-packages/*.dist-info lib/python*/site-packages/*.egg-info;",
+            "cat .frozen; } 2>/dev/null || true",
         )  # fmt: skip
 
     def process(self, output: list[str]) -> Installed | None:
@@ -81,7 +83,8 @@ class PythonEnvironment(FactBase[Installed | None]):
             return None
         complete = {".complete", "bin/python"}.issubset(output)
         entries = [line for line in output if line.endswith("-info")]
-        return Installed(complete, locks.installed(entries))
+        frozen = locks.parse("\n".join(line for line in output if "==" in line), ())
+        return Installed(complete, locks.installed(entries), frozen)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,14 @@ class Pip:
         """Install the pins of the file ``lock`` and nothing else."""
         return pip(path, variables, "install --no-deps -r", QuoteString(lock))
 
+    def resolve(self, path: str, variables: Mapping[str, str], requirements: str) -> StringCommand:
+        """Install what the file ``requirements`` asks for, and what that needs."""
+        return pip(path, variables, "install -r", QuoteString(requirements))
+
+    def freeze(self, path: str) -> StringCommand:
+        """Write down what is installed."""
+        return pip(path, {}, "freeze --all >", QuoteString(f"{path}/.frozen"))
+
     def uninstall(self, path: str, names: Sequence[str]) -> StringCommand:
         """Remove distributions."""
         return pip(path, {}, "uninstall --yes", *names)
@@ -78,6 +86,16 @@ class Uv:
         """
         words = ("pip install --no-deps --compile-bytecode --python", QuoteString(path))
         return self._uv(variables, *words, "-r", QuoteString(lock))
+
+    def resolve(self, path: str, variables: Mapping[str, str], requirements: str) -> StringCommand:
+        """Install what the file ``requirements`` asks for, and what that needs."""
+        words = ("pip install --compile-bytecode --python", QuoteString(path))
+        return self._uv(variables, *words, "-r", QuoteString(requirements))
+
+    def freeze(self, path: str) -> StringCommand:
+        """Write down what is installed."""
+        words = ("pip freeze --python", QuoteString(path), ">", QuoteString(f"{path}/.frozen"))
+        return self._uv({}, *words)
 
     def uninstall(self, path: str, names: Sequence[str]) -> StringCommand:
         """Remove distributions."""

@@ -20,6 +20,22 @@ class LockError(ValueError):
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What an environment is to hold: a lock's pins, or what constraints make of a requirement."""
+
+    pins: Mapping[str, str]
+    """Canonical name -> version; with constraints only the installers."""
+    requirement: str = ""
+    constraints: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Name it by eight hexadecimal digits."""
+        text = render(self.pins) + self.requirement + self.constraints
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
 class Difference:
     """What separates an environment from its lock."""
 
@@ -69,11 +85,6 @@ def _applies(requirement: Requirement, extras: list[str]) -> bool:
 def render(pins: Mapping[str, str]) -> str:
     """Write ``pins`` as a requirements file, in the order of their names."""
     return "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
-
-
-def digest(pins: Mapping[str, str]) -> str:
-    """Name a set of pins by eight hexadecimal digits."""
-    return hashlib.sha256(render(pins).encode()).hexdigest()[:8]
 
 
 def installed(entries: Iterable[str]) -> dict[str, str]:

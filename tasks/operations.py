@@ -203,18 +203,19 @@ def bootstrap_environment(
 @operation()
 def locked_environment(
     path: str,
-    pins: Mapping[str, str],
+    wanted: locks.Wanted,
     *,
     installer: Pip | Uv,
     build_aids: Mapping[str, str],
     variables: Mapping[str, str],
 ) -> Commands:
-    """Make a Python environment that holds exactly ``pins``.
+    """Make a Python environment that holds exactly what is wanted.
 
     A package of ``build_aids`` is installed last, with that folder on PYTHONPATH. An environment
     whose making was cut short is made anew; one that somebody changed is mended in place.
     """
     have = host.get_fact(PythonEnvironment, path=path)
+    pins = have.frozen if have and wanted.requirement else wanted.pins
     if have and have.complete:
         difference = locks.difference(pins, have.distributions)
         if not difference:
@@ -224,9 +225,9 @@ def locked_environment(
             host.log(f"Will mend {path}: {difference}", logger.info)
         yield shell("rm -f ", QuoteString(f"{path}/.complete"))
     else:
-        difference = locks.Difference(tuple(sorted(pins)), ())
         yield StringCommand("rm -rf", QuoteString(path))
         yield installer.create(path)
+        difference = locks.Difference(tuple(sorted(wanted.pins)), ())
     if difference.foreign:
         yield installer.uninstall(path, difference.foreign)
     aided = [name for name in difference.missing if name in build_aids]
@@ -235,7 +236,23 @@ def locked_environment(
     for name in aided:
         with_aid = {**variables, "PYTHONPATH": build_aids[name]}
         yield from _install(installer, path, f"{name}.txt", {name: pins[name]}, with_aid)
+    if wanted.requirement and not (have and have.complete):
+        yield from _resolve(installer, path, wanted, variables)
     yield shell("touch ", QuoteString(f"{path}/.complete"))
+
+
+def _resolve(
+    installer: Pip | Uv, path: str, wanted: locks.Wanted, variables: Mapping[str, str]
+) -> Commands:
+    """Let the installer choose versions within the constraints, and keep its choice as the lock."""
+    texts = {
+        f"{path}/constraints.txt": wanted.constraints,
+        f"{path}/requirements.txt": f"-c {path}/constraints.txt\n{wanted.requirement}\n",
+    }
+    for file, text in texts.items():
+        yield FileUploadCommand(StringIO(text), file, host.get_temp_filename(file))
+    yield installer.resolve(path, variables, f"{path}/requirements.txt")
+    yield installer.freeze(path)
 
 
 def _install(

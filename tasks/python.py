@@ -7,7 +7,7 @@ from pyinfra.api.operation import OperationMeta
 from pyinfra.facts.server import LinuxDistribution
 from pyinfra.operations import apt, files
 
-from . import locks, releases
+from . import releases
 from .deploys import deploy
 from .installers import Pip, Uv
 from .operations import bootstrap_environment, link, locked_environment
@@ -84,12 +84,12 @@ def _build_aids(settings: Settings) -> None:
 
 
 def _environment(settings: Settings, python: releases.Interpreter) -> list[OperationMeta]:
-    pins = settings.pins(python.version)
-    path = f"{ENVIRONMENT}/{settings.airflow_version}-{locks.digest(pins)}"
+    wanted = settings.wanted(python.version)
+    path = f"{ENVIRONMENT}/{settings.airflow_version}-{wanted.digest}"
     made = locked_environment(
         name=f"Make the environment of Airflow {settings.airflow_version}",
         path=path,
-        pins=pins,
+        wanted=wanted,
         installer=_installer(settings, python),
         build_aids={name: f"{BUILD_AIDS}/{name}" for name in settings.release.build_aids},
         variables=index_variables(settings),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.request import urlopen
 
 from pydantic import (
     AfterValidator,
@@ -85,6 +86,17 @@ WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
 
 
+def _content(address: str) -> str:
+    """Read a file or an URL; SettingsError when that fails."""
+    try:
+        if "://" not in address:
+            return Path(address).read_text()
+        with urlopen(address, timeout=30) as answer:
+            return str(answer.read().decode())
+    except OSError as error:
+        raise SettingsError(f"airflow_constraints can't be read from {address}: {error}") from None
+
+
 class Topology(BaseModel):
     """What a host has to know of the inventory."""
 
@@ -121,6 +133,8 @@ class Settings(BaseModel):
     """Airflow's extras beside those that the stack needs, as a list or one text with commas."""
     airflow_lock: Path | None = None
     """Lock file on the controller instead of the shipped one: everything pinned with `==`."""
+    airflow_constraints: str | None = None
+    """URL or file of constraints instead of a lock, such as Airflow's official ones."""
     airflow_home: AbsolutePath = "/var/lib/airflow"
     """AIRFLOW_HOME on the hosts."""
     airflow_dags: Path | None = None
@@ -282,17 +296,21 @@ class Settings(BaseModel):
         every = [component.withheld for component in self.airflow_components]
         return frozenset.intersection(*every) if every else frozenset()
 
-    def pins(self, python: str) -> dict[str, str]:
-        """Read the lock for ``python``: canonical name -> version."""
-        path = self.airflow_lock or resource(self.release.lock(python))
-        pins = locks.parse(path.read_text(), self.extras)
-        return {**pins, **self.release.seeds}
+    def wanted(self, python: str) -> locks.Wanted:
+        """Say what the environment for ``python`` is to hold."""
+        release = self.release
+        if self.airflow_constraints:
+            requirement = f"{release.package}[{','.join(self.extras)}]=={release.version}"
+            return locks.Wanted(release.seeds, requirement, _content(self.airflow_constraints))
+        path = self.airflow_lock or resource(release.lock(python))
+        return locks.Wanted({**locks.parse(path.read_text(), self.extras), **release.seeds})
 
     def _lock(self) -> str | None:
-        if self.airflow_lock or releases.is_shipped(self.airflow_version):
+        given = self.airflow_lock or self.airflow_constraints
+        if given or releases.is_shipped(self.airflow_version):
             return None
         return (
-            f"airflow_version {self.airflow_version} has no lock here: give one with airflow_lock, "
+            f"airflow_version {self.airflow_version} has no lock here: give airflow_lock, "
             f"or take one of {', '.join(release.version for release in releases.RELEASES)}"
         )
 
