@@ -112,6 +112,7 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "triggerer_log_port": lambda: settings.airflow_triggerer_log_port,
         "default_queue": lambda: settings.airflow_default_queue,
         "parser_logs": lambda: f"{LOGS}/scheduler",
+        "parser_manager_log": lambda: f"{LOGS}/dag_processor_manager.log",
     }
 
 

@@ -139,6 +139,44 @@ DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
     "Ubuntu 26.04": (Interpreter("3.14", ("python3",)),),
 }
 
+_WEBSERVER = Component(
+    "webserver",
+    ("webserver", "api_server"),
+    "airflow webserver",
+    "web server",
+    probe=("web",),
+)
+_SCHEDULER = Component(
+    "scheduler",
+    ("scheduler",),
+    "airflow scheduler",
+    "scheduler",
+    probe=("heartbeat", "SchedulerJob"),
+    required=True,
+)
+_OLD_WORKER = Component(
+    "worker",
+    ("worker",),
+    "airflow worker -c {concurrency} -q {queues}",
+    "Celery worker",
+    probe=("worker",),
+    # What `airflow worker` does, without its log server, which asks nobody for a login.
+    command_beside_web=(
+        "celery worker -A airflow.executors.celery_executor:app -O fair -l info"
+        " -c {concurrency} -Q {queues}"
+    ),
+    log_port="airflow_worker_log_port",
+    graceful=True,
+)
+# `airflow flower` would show the broker's password in ps.
+_OLD_FLOWER = Component(
+    "flower",
+    ("flower",),
+    "celery flower -A airflow.executors.celery_executor:app",
+    "Celery monitor",
+    probe=("flower",),
+)
+
 _AIRFLOW_1_8 = Release(
     version="1.8.2",
     package="apache-airflow",
@@ -170,45 +208,7 @@ _AIRFLOW_1_8 = Release(
         "slack": (),
     },
     needed_extras=("celery", "crypto", "password", "postgres"),
-    components=(
-        Component(
-            "webserver",
-            ("webserver", "api_server"),
-            "airflow webserver",
-            "web server",
-            probe=("web",),
-        ),
-        Component(
-            "scheduler",
-            ("scheduler",),
-            "airflow scheduler",
-            "scheduler",
-            probe=("heartbeat", "SchedulerJob"),
-            required=True,
-        ),
-        Component(
-            "worker",
-            ("worker",),
-            "airflow worker -c {concurrency} -q {queues}",
-            "Celery worker",
-            probe=("worker",),
-            # What `airflow worker` does, without its log server, which asks nobody for a login.
-            command_beside_web=(
-                "celery worker -A airflow.executors.celery_executor:app -O fair -l info"
-                " -c {concurrency} -Q {queues}"
-            ),
-            log_port="airflow_worker_log_port",
-            graceful=True,
-        ),
-        # `airflow flower` would show the broker's password in ps.
-        Component(
-            "flower",
-            ("flower",),
-            "celery flower -A airflow.executors.celery_executor:app",
-            "Celery monitor",
-            probe=("flower",),
-        ),
-    ),
+    components=(_WEBSERVER, _SCHEDULER, _OLD_WORKER, _OLD_FLOWER),
     keys={
         "home": ("core", "airflow_home"),
         "dags": ("core", "dags_folder"),
@@ -255,6 +255,83 @@ _AIRFLOW_1_8 = Release(
     health_paths=("/health",),
 )
 
+_AIRFLOW_1_10 = Release(
+    version="1.10.15",
+    package="apache-airflow",
+    # On 2.7 it wants Celery 4.3.1 and an older UI.
+    pythons=("3.9",),
+    celery=SpecifierSet(">=4.4.7,<5.0"),
+    installer="pip",
+    bootstrap=("virtualenv==20.21.1",),
+    seeds={"pip": "23.1", "setuptools": "67.6.1", "wheel": "0.40.0"},
+    build_aids={"jpype1": "build/jpype1"},
+    build_packages=("gcc", "g++", "libc6-dev", "python3-dev"),
+    extras={
+        "async": (),
+        "aws": (),
+        "celery": (),
+        "crypto": (),
+        "druid": (),
+        "gcp": (),
+        "gcp_api": (),
+        "hdfs": (),
+        "hive": ("libsasl2-dev",),
+        "jdbc": ("default-jre-headless",),
+        "kerberos": ("libkrb5-dev", "libsasl2-dev", "krb5-user"),
+        "ldap": (),
+        "password": (),
+        "postgres": (),
+        "qds": (),
+        "rabbitmq": (),
+        "s3": (),
+        "samba": ("smbclient",),
+        "slack": (),
+    },
+    needed_extras=("celery", "postgres"),
+    components=(
+        _WEBSERVER,
+        _SCHEDULER,
+        replace(
+            _OLD_WORKER,
+            command_beside_web="airflow worker --skip_serve_logs -c {concurrency} -q {queues}",
+        ),
+        _OLD_FLOWER,
+    ),
+    keys={
+        **{name: key for name, key in _AIRFLOW_1_8.keys.items() if name != "home"},
+        "result_backend": ("celery", "result_backend"),
+        "worker_concurrency": ("celery", "worker_concurrency"),
+        "parser_manager_log": ("core", "dag_processor_manager_log_location"),
+    },
+    defaults={
+        "core": {"hostname_callable": "airflow_hostname:get"},
+        "api": {"auth_backend": "airflow.api.auth.backend.deny_all"},
+        # The UI with roles and logins; the other one shows everything to everybody.
+        "webserver": {"rbac": "True", "cookie_samesite": "Lax"},
+        "scheduler": {"dag_dir_list_interval": "60"},
+    },
+    sensitive=frozenset(
+        {
+            ("celery", "flower_basic_auth"),
+            ("atlas", "password"),
+            ("smtp", "smtp_password"),
+            ("ldap", "bind_password"),
+            ("kubernetes", "git_password"),
+        }
+    ),
+    escapes_percent=True,
+    plain_passwords=False,
+    broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
+    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
+    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
+    results_apart=False,
+    migrations={"alembic_version": "airflow/migrations"},
+    create_schema="initdb",
+    upgrade_schema="upgradedb",
+    login_script="login_1_10.py",
+    health_paths=("/health",),
+)
+
 _COMPILER = ("gcc", "libc6-dev", "python3-dev")
 _MODERN_EXTRAS: dict[str, tuple[str, ...]] = {
     "celery": (),
@@ -263,14 +340,7 @@ _MODERN_EXTRAS: dict[str, tuple[str, ...]] = {
     "standard": (),
 }
 _MODERN_COMPONENTS = (
-    Component(
-        "scheduler",
-        ("scheduler",),
-        "airflow scheduler",
-        "scheduler",
-        probe=("heartbeat", "SchedulerJob"),
-        required=True,
-    ),
+    _SCHEDULER,
     Component(
         "triggerer",
         ("triggerer",),
@@ -335,13 +405,7 @@ _AIRFLOW_2_11 = Release(
     extras=_MODERN_EXTRAS,
     needed_extras=("celery", "fab", "postgres"),
     components=(
-        Component(
-            "webserver",
-            ("webserver", "api_server"),
-            "airflow webserver",
-            "web server",
-            probe=("web",),
-        ),
+        _WEBSERVER,
         *_MODERN_COMPONENTS,
         Component(
             "worker",
@@ -468,7 +532,7 @@ _AIRFLOW_3_3 = Release(
     health_paths=("/api/v2/monitor/health", "/execution/health"),
 )
 
-RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_8)
+RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_10, _AIRFLOW_1_8)
 DEFAULT = _AIRFLOW_3_3.version
 BACKENDS = ("postgresql", "rabbitmq")
 GROUPS: tuple[str, ...] = (

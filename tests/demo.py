@@ -15,7 +15,12 @@ from tests.hosts import Host, Network
 ROOT = Path(__file__).resolve().parents[1]
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 SECRETS = ROOT / "inventories/.secrets/demo.json"
-DISTRIBUTIONS = {"3.3.2": "bookworm", "2.11.2": "bookworm", "1.8.2": "bullseye"}
+DISTRIBUTIONS = {
+    "3.3.2": "bookworm",
+    "2.11.2": "bookworm",
+    "1.10.15": "bullseye",
+    "1.8.2": "bullseye",
+}
 DAG = "example_three_tasks"
 RUNS_WITHIN = 600
 

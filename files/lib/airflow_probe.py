@@ -33,6 +33,15 @@ except ImportError:  # Python 2
     from urllib2 import HTTPError, URLError, urlopen
 
 
+PASSWORD_AUTH_LOGIN = "SELECT email, password FROM users WHERE username = %s"
+FAB_LOGIN = (
+    "SELECT email, password FROM ab_user"
+    " JOIN ab_user_role ON ab_user_role.user_id = ab_user.id"
+    " JOIN ab_role ON ab_role.id = ab_user_role.role_id"
+    " WHERE username = %s AND active AND ab_role.name = 'Admin'"
+)
+
+
 def query(sql, *values):
     """Give the first row of a query to the metadata database."""
     import psycopg2
@@ -81,24 +90,21 @@ def assigned(name, text):
 
 
 def login(name, email):
-    password = sys.stdin.readline().rstrip("\n")
+    password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n")
     fab = query("SELECT to_regclass('ab_user') IS NOT NULL")[0]
-    table, check = ("ab_user", check_fab) if fab else ("users", check_bcrypt)
-    row = query("SELECT email, password FROM " + table + " WHERE username = %s", name)
-    return bool(row and row[0] == email and row[1] and check(row[1], password))
+    row = query(FAB_LOGIN if fab else PASSWORD_AUTH_LOGIN, name)
+    return bool(row and row[0] == email and row[1] and matches(password, row[1]))
 
 
-def check_fab(stored, password):
+def matches(password, stored):
+    """Tell whether ``stored`` is a hash of ``password``: bcrypt's or one of Werkzeug's."""
+    if stored.startswith("$2"):
+        import bcrypt
+
+        return bcrypt.hashpw(password, stored.encode("ascii")) == stored.encode("ascii")
     from werkzeug.security import check_password_hash
 
-    return check_password_hash(stored, password)
-
-
-def check_bcrypt(stored, password):
-    import bcrypt
-
-    stored = stored.encode("ascii")
-    return bcrypt.hashpw(password.encode("utf-8"), stored) == stored
+    return check_password_hash(stored, password.decode("utf-8"))
 
 
 def web(*urls):

@@ -11,12 +11,15 @@ name, email = sys.argv[1:3]
 password = sys.stdin.readline().rstrip("\n")
 with get_application_builder() as builder:
     manager = builder.sm
+    admin = manager.find_role("Admin")
     user = manager.find_user(username=name)
     if user is None:
-        role = manager.find_role("Admin")
-        if not manager.add_user(name, name, name, email, role, password=password):
+        user = manager.add_user(name, "Airflow", "Administrator", email, admin, password=password)
+        if not user:
             sys.exit("the login {} could not be created".format(name))
     else:
         user.email = email
+        user.active = True
+        user.roles = list({admin, *user.roles})
         manager.update_user(user)
         manager.reset_password(user.id, password)
