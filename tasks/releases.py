@@ -333,12 +333,37 @@ _AIRFLOW_1_10 = Release(
 )
 
 _COMPILER = ("gcc", "libc6-dev", "python3-dev")
-_MODERN_EXTRAS: dict[str, tuple[str, ...]] = {
-    "celery": (),
-    "fab": (),
-    "postgres": (),
-    "standard": (),
+# Of the extras of Airflow 2 and 3 these alone have no wheels for everything that they need.
+_BUILT_EXTRAS = {
+    "apache-hdfs": (*_COMPILER, "libkrb5-dev", "krb5-user"),
+    "kerberos": (*_COMPILER, "libkrb5-dev", "krb5-user"),
+    "ldap": (*_COMPILER, "libldap-dev", "libsasl2-dev"),
+    "mysql": (*_COMPILER, "default-libmysqlclient-dev", "pkg-config"),
 }
+_MODERN_EXTRAS = """
+    airbyte amazon apache-atlas apache-cassandra apache-drill apache-druid apache-flink
+    apache-hdfs apache-hive apache-iceberg apache-impala apache-kafka apache-kylin apache-livy
+    apache-pig apache-pinot apache-spark apache-webhdfs apprise arangodb asana async
+    atlassian-jira celery cloudant cloudpickle cncf-kubernetes cohere common-compat common-io
+    common-sql databricks datadog dbt-cloud dingding discord docker elasticsearch exasol fab
+    facebook ftp github github-enterprise google google-auth graphviz grpc hashicorp http imap
+    influxdb jdbc jenkins kerberos ldap microsoft-azure microsoft-mssql microsoft-psrp
+    microsoft-winrm mongo mysql neo4j odbc openai openfaas openlineage opensearch opsgenie oracle
+    otel pagerduty pandas papermill pgvector pinecone postgres presto qdrant rabbitmq redis
+    salesforce samba segment sendgrid sentry sftp singularity slack smtp snowflake sqlite ssh
+    standard statsd tableau telegram teradata trino uv vertica weaviate yandex ydb zendesk
+"""
+_ONLY_2_11 = " cgroups leveldb password pydantic tabular virtualenv"
+_ONLY_3_3 = """
+    aiobotocore akeyless alibaba amazon-aws-auth apache-tinkerpop clickhousedb common-ai
+    common-messaging edge3 git gunicorn informatica keycloak memray polars s3fs vespa
+"""
+
+
+def _extras(names: str) -> dict[str, tuple[str, ...]]:
+    return {name: _BUILT_EXTRAS.get(name, ()) for name in names.split()}
+
+
 _MODERN_COMPONENTS = (
     _SCHEDULER,
     Component(
@@ -402,8 +427,8 @@ _AIRFLOW_2_11 = Release(
     seeds={},
     build_aids={},
     build_packages=(),
-    extras=_MODERN_EXTRAS,
-    needed_extras=("celery", "fab", "postgres"),
+    extras=_extras(_MODERN_EXTRAS + _ONLY_2_11),
+    needed_extras=("celery", "fab", "postgres", "standard"),
     components=(
         _WEBSERVER,
         *_MODERN_COMPONENTS,
@@ -460,7 +485,7 @@ _AIRFLOW_3_3 = Release(
     seeds={},
     build_aids={},
     build_packages=(),
-    extras=_MODERN_EXTRAS,
+    extras=_extras(_MODERN_EXTRAS + _ONLY_3_3),
     needed_extras=("celery", "fab", "postgres", "standard"),
     components=(
         Component(
