@@ -1,0 +1,113 @@
+"""The environment alone: from constraints, and from an index that wants a login."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from pip._internal.models.index import PyPI
+
+from tasks import releases
+from tasks.locks import parse, render
+from tests.cli import ROOT, Deployment
+from tests.hosts import Host, Network
+
+pytestmark = pytest.mark.docker
+
+LOGIN = "somebody:a-login-for-the-index"
+INVENTORY = """
+hosts = ([{name!r}], {data!r})
+api_server = scheduler = dag_processor = worker = [{name!r}]
+"""
+DEPLOY = "from tasks import deploy_python, deploy_system\n\ndeploy_system()\ndeploy_python()\n"
+
+
+class Index(BaseHTTPRequestHandler):
+    """Serves constraints to anybody, and this machine's package index to those with the login."""
+
+    constraints = ""
+    seen: list[str] = []  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        if self.path == "/constraints.txt":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.constraints.encode())
+        elif self.headers["Authorization"] == f"Basic {base64.b64encode(LOGIN.encode()).decode()}":
+            self.seen.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", PyPI.simple_url.removesuffix("/simple") + self.path)
+            self.end_headers()
+        else:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[int]:
+    """Give the port of the index."""
+    release = releases.find("3.3.2")
+    lock = (ROOT / "files" / release.lock("3.11")).read_text()
+    Index.constraints = render(parse(lock, release.extras))
+    server = ThreadingHTTPServer(("", 0), Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def host(network: Network) -> Host:
+    return network.host("python", distribution="bookworm")
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    network: Network, host: Host, index: int, tmp_path_factory: pytest.TempPathFactory
+) -> Deployment:
+    folder = tmp_path_factory.mktemp("python")
+    gateway = network.subnet.split("/")[0].rpartition(".")[0] + ".1"
+    data = host.data | {
+        "airflow_constraints": f"http://127.0.0.1:{index}/constraints.txt",
+        "python_index_url": f"http://{LOGIN}@{gateway}:{index}/simple",
+        "airflow_secrets_file": str(folder / "secrets.json"),
+    }
+    (folder / "inventory.py").write_text(INVENTORY.format(name=host.address, data=data))
+    (folder / "deploy.py").write_text(DEPLOY)
+    return Deployment(str(folder / "inventory.py"), {}, deploy=str(folder / "deploy.py"))
+
+
+def test_constraints_do_instead_of_a_lock(deployment: Deployment, host: Host) -> None:
+    run = deployment.show("-y", "-vvv")
+    assert run.code == 0, run.output
+    assert LOGIN.split(":")[1] not in run.output
+    assert any("apache-airflow/" in path for path in Index.seen)
+    version = host.ssh("AIRFLOW_HOME=/tmp/a /opt/airflow/current/bin/airflow version").stdout
+    assert version.splitlines()[-1] == "3.3.2"
+    assert deployment.dry().planned == []
+
+
+def test_what_the_constraints_made_is_then_kept(deployment: Deployment, host: Host) -> None:
+    uv = "/opt/airflow/bootstrap/bin/uv pip"
+    host.ssh(f"{uv} uninstall --python /opt/airflow/current flower")
+    host.ssh(f"{uv} install --python /opt/airflow/current --system-certs cowsay")
+    mended = ["Python | Make the environment of Airflow 3.3.2"]
+    plan, run = deployment.dry(), deployment.run()
+    assert (plan.planned, run.changed, deployment.dry().planned) == (mended, mended, [])
+    listed = host.ssh(f"{uv} list --format json --python /opt/airflow/current").stdout
+    names = {distribution["name"] for distribution in json.loads(listed)}
+    assert "flower" in names
+    assert "cowsay" not in names
+
+
+def test_constraints_that_can_not_be_read_are_refused(deployment: Deployment) -> None:
+    run = deployment.show("-y", airflow_constraints=str(Path("/no/such/constraints.txt")))
+    assert run.code != 0
+    assert "airflow_constraints can't be read from /no/such/constraints.txt" in run.output
+    assert "Traceback" not in run.output
