@@ -162,7 +162,9 @@ def _amqp(worker: Host, frm: Host, to: Host, password: str) -> str:
     return frm.ssh(command, input=f"{password}\n", check=False).stdout.strip()
 
 
-def test_chromium_sees_the_succeeded_run_and_the_failed_task_s_log(stack: Stack) -> None:
+def test_chromium_sees_the_succeeded_run_and_the_failed_task_s_log(
+    stack: Stack, tmp_path: Path
+) -> None:
     airflow = stack.airflow
     good, _ = airflow.run("example_three_tasks")
     bad, state = airflow.run("failing")
@@ -171,11 +173,10 @@ def test_chromium_sees_the_succeeded_run_and_the_failed_task_s_log(stack: Stack)
         log_in(driver, airflow.url, airflow.password)
         driver.get(f"{airflow.url}/dags/example_three_tasks/runs/{good}")
         assert shows(driver, "Success")
-        (ROOT / "docs").mkdir(exist_ok=True)
-        driver.save_screenshot(str(ROOT / "docs/run.png"))
+        driver.save_screenshot(str(tmp_path / "run.png"))  # docs/ has these pictures
         driver.get(f"{airflow.url}/dags/failing/runs/{bad}/tasks/fail")
         assert shows(driver, "the reason that a person looks for")
-        driver.save_screenshot(str(ROOT / "docs/failed-task.png"))
+        driver.save_screenshot(str(tmp_path / "failed-task.png"))
 
 
 def test_hosts_find_each_other_by_name(stack: Stack) -> None:
