@@ -59,29 +59,30 @@ def deploy_services(
     ``changed`` are steps after which the processes have to start anew.
     """
     settings = Settings.of(host, settings)
-    for component in host.loop(settings.airflow_components):
-        unit = f"airflow-{component.name}.service"
-        path, text = f"/etc/systemd/system/{unit}", unit_text(settings, component)
-        text_file(name=f"Write {unit}", path=path, text=text)
-        started = running(
-            name=f"Run {unit}",
-            unit=unit,
-            started=_stamp(component),
-            reads={
-                path: text,
-                **configuration(settings),
-                CURRENT: None,
-                f"{CURRENT}/.complete": None,
-            },
-            changed=changed,
-        )
-        healthy(
-            name=f"Wait until the {component.description} works",
-            component=component.description,
-            probe=_probe(settings, component),
-            seconds=180,
-            changed=[started],
-        )
+    # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
+    for component in host.loop(settings.release.components):
+        if component.name in settings.topology.components:
+            _service(settings, component, changed)
+
+
+def _service(settings: Settings, component: Component, changed: Iterable[OperationMeta]) -> None:
+    unit = f"airflow-{component.name}.service"
+    path, text = f"/etc/systemd/system/{unit}", unit_text(settings, component)
+    text_file(name=f"Write {unit}", path=path, text=text)
+    started = running(
+        name=f"Run {unit}",
+        unit=unit,
+        started=_stamp(component),
+        reads={path: text, **configuration(settings), **dict.fromkeys(ENVIRONMENT_FILES)},
+        changed=changed,
+    )
+    healthy(
+        name=f"Wait until the {component.description} works",
+        component=component.description,
+        probe=_probe(settings, component),
+        seconds=180,
+        changed=[started],
+    )
 
 
 def unit_text(settings: Settings, component: Component) -> str:

@@ -11,13 +11,12 @@ import ipaddress
 from collections.abc import Iterable
 
 from pyinfra import host
-from pyinfra.operations import apt
 
 from .deploys import deploy
 from .operations import rules_loaded, running, text_file
 from .resources import template
 from .settings import Settings
-from .system import LOCK_WAIT
+from .system import packages
 
 RULES = "/etc/airflow-firewall.nft"
 UNIT = "airflow-firewall.service"
@@ -30,14 +29,7 @@ def deploy_firewall(settings: Settings | None = None) -> None:
     ports = allowed(settings)
     if not ports:
         return
-    apt.packages(
-        name="Install nftables",
-        packages=["nftables"],
-        update=True,
-        cache_time=86400,
-        no_recommends=True,
-        extra_install_args=LOCK_WAIT,
-    )
+    packages("Install nftables", ["nftables"])
     texts = {
         RULES: template("airflow-firewall.nft", ports=ports),
         f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),

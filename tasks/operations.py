@@ -108,8 +108,11 @@ def link(path: str, target: str) -> Commands:
 def host_names(lines: Sequence[str]) -> Commands:
     """Let the hosts find each other by name, also without DNS."""
     have = host.get_fact(FileContents, path="/etc/hosts") or []
-    text = "\n".join(with_block(have, lines) if lines else without_block(have)) + "\n"
-    yield from text_file._inner(path="/etc/hosts", text=text)
+    wanted = with_block(have, lines) if lines else without_block(have)
+    if wanted == have:
+        host.noop("/etc/hosts names every host")
+        return
+    yield from text_file._inner(path="/etc/hosts", text="\n".join(wanted) + "\n")
 
 
 @operation()

@@ -5,27 +5,19 @@ from __future__ import annotations
 import ipaddress
 
 from pyinfra import host
-from pyinfra.operations import apt
 
 from .deploys import deploy
 from .operations import cluster_access, cluster_running, cluster_settings, database, role
 from .resources import template
 from .settings import Settings
-from .system import LOCK_WAIT
+from .system import packages
 
 
 @deploy("PostgreSQL")
 def deploy_postgresql(settings: Settings | None = None) -> None:
     """Install PostgreSQL with a role and a database for Airflow; works alone."""
     settings = Settings.of(host, settings)
-    apt.packages(
-        name="Install the server",
-        packages=["postgresql"],
-        update=True,
-        cache_time=86400,
-        no_recommends=True,
-        extra_install_args=LOCK_WAIT,
-    )
+    packages("Install the server", ["postgresql"])
     text = template("postgresql.conf", settings=settings, listen=listen(settings))
     cluster_settings(name="Configure the server", text=text)
     opened = cluster_access(name="Configure who may connect", lines=hba_lines(settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 from pyinfra.facts.server import LinuxDistribution
-from pyinfra.operations import apt, files
+from pyinfra.operations import files
 
 from . import releases
 from .deploys import deploy
@@ -13,7 +13,7 @@ from .installers import Pip, Uv
 from .operations import bootstrap_environment, link, locked_environment
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
-from .system import LOCK_WAIT
+from .system import packages
 
 BOOTSTRAP = f"{ENVIRONMENT}/bootstrap"
 BUILD_AIDS = f"{ENVIRONMENT}/build"
@@ -28,7 +28,11 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
     """
     settings = Settings.of(host, settings)
     python = choose_interpreter(settings)
-    _packages(settings, python)
+    os_packages = releases.os_packages(settings.release, settings.extras)
+    packages(
+        "Install Python and what the packages are built with",
+        [*python.packages, "python3-venv", *os_packages],
+    )
     _build_aids(settings)
     bootstrap_environment(
         name="Make the bootstrap environment",
@@ -58,19 +62,6 @@ def index_variables(settings: Settings) -> dict[str, str]:
     }
     given = {name: settings.secret(name) for name in wanted}
     return {key: value for name, value in given.items() if value for key in wanted[name]}
-
-
-def _packages(settings: Settings, python: releases.Interpreter) -> None:
-    apt.packages(
-        name="Install Python and what the packages are built with",
-        packages=[
-            *python.packages,
-            "python3-venv",
-            *releases.os_packages(settings.release, settings.extras),
-        ],
-        no_recommends=True,
-        extra_install_args=LOCK_WAIT,
-    )
 
 
 def _build_aids(settings: Settings) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pyinfra import host
-from pyinfra.operations import apt, files
+from pyinfra.operations import files
 
 from .deploys import deploy
 from .operations import broker_user, broker_user_absent, node_name_kept, running, text_file
 from .resources import template
 from .settings import Settings
-from .system import LOCK_WAIT
+from .system import packages
 
 CONFIGURATION = "/etc/rabbitmq"
 EPMD = "/etc/systemd/system/epmd.socket.d"
@@ -23,14 +23,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     texts = configuration(settings)
     _configure(texts)
     # The configuration comes first: the broker never listens with Debian's defaults.
-    apt.packages(
-        name="Install the broker",
-        packages=["rabbitmq-server"],
-        update=True,
-        cache_time=86400,
-        no_recommends=True,
-        extra_install_args=LOCK_WAIT,
-    )
+    packages("Install the broker", ["rabbitmq-server"])
     running(
         name="Run the broker",
         unit="rabbitmq-server.service",

@@ -6,7 +6,7 @@ Nothing outside this module asks for a version number: it asks the release.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -54,53 +54,57 @@ class Interpreter:
     packages: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Release:
-    """What one release of Airflow needs."""
+    """What one release of Airflow needs; the defaults are those of the present lines."""
 
     version: str
-    package: str
+    package: str = "apache-airflow"
     pythons: tuple[str, ...]
     """Those it runs on, best first."""
     celery: SpecifierSet
     """The Celery versions it can use."""
-    installer: Literal["pip", "uv"]
+    installer: Literal["pip", "uv"] = "uv"
     """What fills the environment."""
-    bootstrap: tuple[str, ...]
+    bootstrap: tuple[str, ...] = ("uv==0.13.9",)
     """What makes the environment: pins for an environment of the host's own Python 3."""
-    seeds: Mapping[str, str]
+    seeds: Mapping[str, str] = field(default_factory=dict)
     """The installers inside the environment: the newest that its Python can use."""
-    build_aids: Mapping[str, str]
+    build_aids: Mapping[str, str] = field(default_factory=dict)
     """Package -> folder of ``files/`` put on PYTHONPATH while that package is built."""
-    build_packages: tuple[str, ...]
+    build_packages: tuple[str, ...] = ()
     """apt packages that the lock's packages without extras are built with."""
     extras: Mapping[str, tuple[str, ...]]
     """Extra -> apt packages that it is built with or runs with."""
-    needed_extras: tuple[str, ...]
+    needed_extras: tuple[str, ...] = ("celery", "fab", "postgres", "standard")
     """Those that this package's stack can't do without."""
     components: tuple[Component, ...]
+    """What runs, the web UI first."""
     keys: Mapping[str, tuple[str, str]]
     """What a setting means -> (section, key) of airflow.cfg in this line."""
     defaults: Mapping[str, Mapping[str, str]]
     """Values of airflow.cfg that make this line safe, beyond the settings."""
     sensitive: frozenset[tuple[str, str]]
     """Further keys of airflow.cfg that hold secrets: they go to the environment file."""
-    escapes_percent: bool
+    escapes_percent: bool = True
     """Whether ``%`` is doubled in airflow.cfg."""
-    plain_passwords: bool
+    plain_passwords: bool = False
     """Whether a password may only hold letters, digits, ``_`` and ``-``."""
-    broker_url: str
-    database_url: str
-    result_backend: str
-    results_apart: bool
+    broker_url: str = "amqp://{user}:{password}@{host}:{port}/{vhost}"
+    database_url: str = "postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}"
+    # amqp:// as result backend crashed the scheduler of 1.8; a row in the database does not.
+    result_backend: str = "db+postgresql://{user}:{password}@{host}:{port}/{database}"
+    results_apart: bool = False
     """Whether results have a database of their own, since workers don't get the other's URL."""
-    migrations: Mapping[str, str]
+    migrations: Mapping[str, str] = field(
+        default_factory=lambda: {"alembic_version": "airflow/migrations"}
+    )
     """Table that holds the schema's version -> folder of the migrations, in the environment."""
-    create_schema: str
-    upgrade_schema: str
-    login_script: str
+    create_schema: str = "db migrate"
+    upgrade_schema: str = "db migrate"
+    login_script: str = "login_fab.py"
     """The file of ``files/lib`` that makes an administrator's login."""
-    health_paths: tuple[str, ...]
+    health_paths: tuple[str, ...] = ("/health",)
     """Paths of the web UI that answer 200 once it works."""
 
     def lock(self, python: str) -> str:
@@ -179,7 +183,6 @@ _OLD_FLOWER = Component(
 
 _AIRFLOW_1_8 = Release(
     version="1.8.2",
-    package="apache-airflow",
     pythons=("2.7",),
     celery=SpecifierSet(">=3.1.17,<4.0"),
     installer="pip",
@@ -244,20 +247,13 @@ _AIRFLOW_1_8 = Release(
     plain_passwords=True,
     # pyamqp:// and not amqp://: with librabbitmq installed kombu 3 would take that library.
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
-    # amqp:// as result backend crashed the scheduler; a row in the database does not.
-    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
-    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
-    results_apart=False,
-    migrations={"alembic_version": "airflow/migrations"},
     create_schema="initdb",
     upgrade_schema="upgradedb",
     login_script="login_1_8.py",
-    health_paths=("/health",),
 )
 
 _AIRFLOW_1_10 = Release(
     version="1.10.15",
-    package="apache-airflow",
     # On 2.7 it wants Celery 4.3.1 and an older UI.
     pythons=("3.9",),
     celery=SpecifierSet(">=4.4.7,<5.0"),
@@ -319,17 +315,10 @@ _AIRFLOW_1_10 = Release(
             ("kubernetes", "git_password"),
         }
     ),
-    escapes_percent=True,
-    plain_passwords=False,
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
-    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
-    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
-    results_apart=False,
-    migrations={"alembic_version": "airflow/migrations"},
     create_schema="initdb",
     upgrade_schema="upgradedb",
     login_script="login_1_10.py",
-    health_paths=("/health",),
 )
 
 _COMPILER = ("gcc", "libc6-dev", "python3-dev")
@@ -419,16 +408,9 @@ _MODERN_SENSITIVE = frozenset(
 
 _AIRFLOW_2_11 = Release(
     version="2.11.2",
-    package="apache-airflow",
     pythons=("3.12", "3.11", "3.10"),
     celery=SpecifierSet(">=5.5,<6"),
-    installer="uv",
-    bootstrap=("uv==0.13.9",),
-    seeds={},
-    build_aids={},
-    build_packages=(),
     extras=_extras(_MODERN_EXTRAS + _ONLY_2_11),
-    needed_extras=("celery", "fab", "postgres", "standard"),
     components=(
         _WEBSERVER,
         *_MODERN_COMPONENTS,
@@ -462,31 +444,13 @@ _AIRFLOW_2_11 = Release(
         "scheduler": {"dag_dir_list_interval": "60"},
     },
     sensitive=_MODERN_SENSITIVE,
-    escapes_percent=True,
-    plain_passwords=False,
-    broker_url="amqp://{user}:{password}@{host}:{port}/{vhost}",
-    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
-    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
-    results_apart=False,
-    migrations={"alembic_version": "airflow/migrations"},
-    create_schema="db migrate",
-    upgrade_schema="db migrate",
-    login_script="login_fab.py",
-    health_paths=("/health",),
 )
 
 _AIRFLOW_3_3 = Release(
     version="3.3.2",
-    package="apache-airflow",
     pythons=("3.13", "3.12", "3.11", "3.10", "3.14"),
     celery=SpecifierSet(">=5.5,<6"),
-    installer="uv",
-    bootstrap=("uv==0.13.9",),
-    seeds={},
-    build_aids={},
-    build_packages=(),
     extras=_extras(_MODERN_EXTRAS + _ONLY_3_3),
-    needed_extras=("celery", "fab", "postgres", "standard"),
     components=(
         Component(
             "api-server",
@@ -540,19 +504,11 @@ _AIRFLOW_3_3 = Release(
         "dag_processor": {"refresh_interval": "30"},
     },
     sensitive=_MODERN_SENSITIVE,
-    escapes_percent=True,
-    plain_passwords=False,
-    broker_url="amqp://{user}:{password}@{host}:{port}/{vhost}",
-    database_url="postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}",
-    result_backend="db+postgresql://{user}:{password}@{host}:{port}/{database}",
     results_apart=True,
     migrations={
         "alembic_version": "airflow/migrations",
         "alembic_version_fab": "airflow/providers/fab/migrations",
     },
-    create_schema="db migrate",
-    upgrade_schema="db migrate",
-    login_script="login_fab.py",
     # The second one is built at its first request, which takes longer than a worker waits.
     health_paths=("/api/v2/monitor/health", "/execution/health"),
 )

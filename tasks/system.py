@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyinfra import host
 from pyinfra.operations import apt, files, server
 
@@ -9,31 +11,29 @@ from .deploys import deploy
 from .operations import host_names, own_name
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
-LOCK_WAIT = "-o DPkg::Lock::Timeout=600"
-"""apt waits this many seconds for another process that holds its lock."""
+
+def packages(name: str, wanted: Sequence[str]) -> None:
+    """Install apt packages, with lists of today, waiting while another process holds apt's lock."""
+    apt.packages(
+        name=name,
+        packages=list(wanted),
+        update=True,
+        cache_time=86400,
+        no_recommends=True,
+        extra_install_args="-o DPkg::Lock::Timeout=600",
+    )
 
 
 @deploy("System")
 def deploy_system(settings: Settings | None = None) -> None:
     """Prepare a host for the components; ``settings`` default to the host's data."""
     settings = Settings.of(host, settings)
-    _packages()
+    packages("Install the base packages", ["ca-certificates", "iproute2", "procps", "util-linux"])
     host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
     own_name(name="Make the host's own name resolvable")
     if settings.airflow_components:
         _user(settings)
         _folders(settings)
-
-
-def _packages() -> None:
-    apt.packages(
-        name="Install the base packages",
-        packages=["ca-certificates", "iproute2", "procps", "util-linux"],
-        update=True,
-        cache_time=86400,
-        no_recommends=True,
-        extra_install_args=LOCK_WAIT,
-    )
 
 
 def _user(settings: Settings) -> None:

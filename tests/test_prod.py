@@ -113,8 +113,11 @@ def test_a_worker_has_no_way_to_the_metadata_database(stack: Stack) -> None:
         assert secrets[name] not in found
     assert secrets["postgresql_results_password"] in found
     assert _psql(stack, stack.hosts["worker1"], "airflow_results", "results_") == ""
-    refused = _psql(stack, stack.hosts["worker1"], "airflow", "")
-    assert "no pg_hba.conf entry for host" in refused
+    for database, part in (("airflow", ""), ("postgres", "results_")):
+        refused = _psql(stack, stack.hosts["worker1"], database, part)
+        assert "no pg_hba.conf entry for host" in refused
+    bare = f"psql -w -h {stack.hosts['data1'].address} -U airflow_results airflow_results -c ''"
+    assert "no password supplied" in stack.hosts["worker1"].ssh(bare, check=False).stderr
 
 
 def test_a_stranger_can_use_neither_the_database_nor_the_broker(
@@ -228,6 +231,29 @@ def test_a_sixth_host_is_one_line_and_restarts_nothing(network: Network, stack: 
     tasks = stack.airflow.tasks("example_three_tasks", run_id).values()
     assert {task["hostname"] for task in tasks} == {"worker3"}
     assert "extracted" in stack.airflow.log("example_three_tasks", run_id, "extract")
+
+
+def test_a_second_scheduler_and_a_second_web_host(stack: Stack) -> None:
+    text = stack.inventory.read_text()
+    for group, first in (
+        ("api_server", "web1"),
+        ("scheduler", "scheduler1"),
+        ("dag_processor", "scheduler1"),
+    ):
+        text = text.replace(f'{group} = ["{first}"]', f'{group} = ["{first}", "worker3"]')
+    stack.inventory.write_text(text)
+    run = stack.deployment.run()
+    assert run.code == 0, run.output
+    assert stack.deployment.dry().planned == []
+    second = Airflow(stack.hosts["worker3"].address, stack.airflow.password, "3.3.2")
+    run_id, state = second.run("two_queues")
+    assert state == "success"
+    assert "on worker2" in second.log("two_queues", run_id, "reports")
+    running = "select hostname from job where state = 'running' and job_type = 'SchedulerJob'"
+    asked = stack.hosts["data1"].ssh(
+        "cd / && runuser -u postgres -- psql airflow -At", input=running
+    )
+    assert set(asked.stdout.split()) == {"scheduler1", "worker3"}
 
 
 def _known(stack: Stack, folder: Path) -> dict[str, str]:

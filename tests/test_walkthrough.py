@@ -262,6 +262,12 @@ def test_from_a_second_host_only_ssh_and_the_web_ui_can_be_reached(
     assert everywhere == {"0.0.0.0:22", "[::]:22", "0.0.0.0:8080"}
 
 
+def test_the_broker_lets_no_guest_in(stack: Stack) -> None:
+    guest = stack.host.ssh("rabbitmqctl authenticate_user guest guest </dev/null", check=False)
+    assert guest.returncode != 0
+    assert "failed to authenticate" in guest.stdout + guest.stderr
+
+
 def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:
     stack.host.restart()
     airflow = stack.airflow
