@@ -322,12 +322,19 @@ _AIRFLOW_1_10 = Release(
 )
 
 _COMPILER = ("gcc", "libc6-dev", "python3-dev")
-# Of the extras of Airflow 2 and 3 these alone have no wheels for everything that they need.
-_BUILT_EXTRAS = {
-    "apache-hdfs": (*_COMPILER, "libkrb5-dev", "krb5-user"),
-    "kerberos": (*_COMPILER, "libkrb5-dev", "krb5-user"),
+_KERBEROS = (*_COMPILER, "libkrb5-dev", "krb5-user")
+# Of the extras of Airflow 2 and 3 these alone want more than wheels, to be built or to run.
+_MODERN_PACKAGES: dict[str, tuple[str, ...]] = {
+    "apache-hdfs": _KERBEROS,
+    "apache-webhdfs": _KERBEROS,
+    "git": ("git",),
+    "graphviz": ("graphviz",),
+    "jdbc": ("default-jre-headless",),
+    "kerberos": _KERBEROS,
     "ldap": (*_COMPILER, "libldap-dev", "libsasl2-dev"),
+    "leveldb": (*_COMPILER, "g++", "libleveldb-dev"),
     "mysql": (*_COMPILER, "default-libmysqlclient-dev", "pkg-config"),
+    "odbc": ("unixodbc",),
 }
 _MODERN_EXTRAS = """
     airbyte amazon apache-atlas apache-cassandra apache-drill apache-druid apache-flink
@@ -342,7 +349,7 @@ _MODERN_EXTRAS = """
     salesforce samba segment sendgrid sentry sftp singularity slack smtp snowflake sqlite ssh
     standard statsd tableau telegram teradata trino uv vertica weaviate yandex ydb zendesk
 """
-_ONLY_2_11 = " cgroups leveldb password pydantic tabular virtualenv"
+_ONLY_2_11 = " cgroups crypto deprecated-api leveldb password pydantic tabular virtualenv"
 _ONLY_3_3 = """
     aiobotocore akeyless alibaba amazon-aws-auth apache-tinkerpop clickhousedb common-ai
     common-messaging edge3 git gunicorn informatica keycloak memray polars s3fs vespa
@@ -350,7 +357,7 @@ _ONLY_3_3 = """
 
 
 def _extras(names: str) -> dict[str, tuple[str, ...]]:
-    return {name: _BUILT_EXTRAS.get(name, ()) for name in names.split()}
+    return {name: _MODERN_PACKAGES.get(name, ()) for name in names.split()}
 
 
 _MODERN_COMPONENTS = (
@@ -410,7 +417,10 @@ _AIRFLOW_2_11 = Release(
     version="2.11.2",
     pythons=("3.12", "3.11", "3.10"),
     celery=SpecifierSet(">=5.5,<6"),
-    extras=_extras(_MODERN_EXTRAS + _ONLY_2_11),
+    extras={
+        **_extras(_MODERN_EXTRAS + _ONLY_2_11),
+        "apache-spark": ("default-jre-headless",),  # Airflow 3 takes Spark's pure client
+    },
     components=(
         _WEBSERVER,
         *_MODERN_COMPONENTS,
