@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
 
 from . import airflow_cfg
 from .airflow_cfg import reachable
 from .deploys import deploy
-from .operations import healthy, login, running, schema, secret_file, text_file
+from .facts import PROBE, ProbeAnswer
+from .operations import (
+    Commands,
+    can_not_be_asked,
+    running,
+    secret_file,
+    text_file,
+    will_have_changed,
+)
 from .python import CURRENT
 from .releases import Component
 from .resources import resource, template
@@ -153,3 +162,38 @@ def _probe(settings: Settings, component: Component) -> list[str]:
 
 def _stamp(component: Component) -> str:
     return f"/run/airflow-{component.name}/started"
+
+
+@operation()
+def schema(migrations: Mapping[str, str], *, create: str, upgrade: str) -> Commands:
+    """Bring the metadata database to the release's schema, by Airflow's own commands."""
+    words = [f"{table}={folder}" for table, folder in migrations.items()]
+    answer = host.get_fact(ProbeAnswer, words=["schema", *words])
+    if answer == "yes" or can_not_be_asked(answer):
+        host.noop("the schema is the release's")
+        return
+    yield f"airflow {create if answer in ('', 'none') else upgrade}"
+
+
+@operation()
+def login(script: str, user: str, email: str, password: str) -> Commands:
+    """Give an administrator a login with this password."""
+    answer = host.get_fact(ProbeAnswer, words=["login", user, email], _stdin=password)
+    if answer == "yes" or can_not_be_asked(answer):
+        host.noop(f"{user} has this login")
+        return
+    python = PROBE.replace("airflow_probe.py", script)
+    yield StringCommand(python, QuoteString(user), QuoteString(email), _stdin=password)
+
+
+@operation()
+def healthy(
+    component: str, probe: Sequence[str], *, seconds: int, changed: Iterable[OperationMeta]
+) -> Commands:
+    """Wait until a component works, unless it does and nothing has touched it."""
+    if not will_have_changed(changed):
+        answer = host.get_fact(ProbeAnswer, words=[*probe, "0"])
+        if answer == "yes" or can_not_be_asked(answer):
+            host.noop(f"the {component} works")
+            return
+    yield StringCommand(PROBE, *map(QuoteString, probe), str(seconds))

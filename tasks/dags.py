@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from pyinfra import host
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+
+from pyinfra import host, logger, state
+from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
+from pyinfra.facts.files import FileContents
+from pyinfra.operations import files
 
 from .deploys import deploy
-from .operations import delivered_folder
+from .facts import FolderDigests
+from .operations import Commands
 from .settings import Settings
 
 
@@ -21,3 +31,67 @@ def deploy_dags(settings: Settings | None = None) -> None:
             user="root",
             group="airflow",
         )
+
+
+@operation()
+def delivered_folder(source: Path, path: str, *, user: str, group: str) -> Commands:
+    """Deliver a folder's files: the changed ones only, and remove only what was delivered before.
+
+    What was delivered stands in ``path``.delivered; other files in the folder are nobody's
+    business here.
+    """
+    local = {
+        file.relative_to(source).as_posix(): file
+        for file in sorted(source.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    have = host.get_fact(FolderDigests, path=path)
+    manifest = f"{path}.delivered"
+    before = host.get_fact(FileContents, path=manifest) or []
+    gone = [name for name in before if name not in local and name in have]
+    changes = [name for name, file in local.items() if have.get(name) != _sha256(file)]
+    if not changes and not gone and before == list(local):
+        host.noop(f"{path} has every file of {source}")
+        return
+    yield from _deliver(local, changes, path, have, f"{user}:{group}")
+    if gone:
+        yield StringCommand("cd", QuoteString(path), "&& rm -f --", *map(QuoteString, gone))
+    yield from files.put._inner(
+        src=StringIO("".join(f"{name}\n" for name in local)), dest=manifest, mode="644"
+    )
+
+
+def _deliver(
+    local: Mapping[str, Path],
+    changes: Sequence[str],
+    path: str,
+    have: Mapping[str, str],
+    owner: str,
+) -> Commands:
+    folders = sorted({str(Path(path, name).parent) for name in changes} - {path})
+    if folders:
+        quoted = [QuoteString(folder) for folder in folders]
+        yield StringCommand("mkdir -p", *quoted, "&& chown", owner, *quoted)
+    for name in changes:
+        target = f"{path}/{name}"
+        if state.config.DIFF:
+            _show_difference(target, local[name], known=name in have)
+        yield FileUploadCommand(str(local[name]), target, host.get_temp_filename(target))
+        yield StringCommand(
+            "chown", owner, QuoteString(target), "&& chmod 640", QuoteString(target)
+        )
+
+
+def _show_difference(target: str, file: Path, *, known: bool) -> None:
+    host.log(f"Will {'modify' if known else 'create'} {target}", logger.info)
+    before = host.get_fact(FileContents, path=target) if known else []
+    try:
+        after = file.read_text().splitlines()
+    except UnicodeDecodeError:
+        return
+    for line in difflib.unified_diff(before or [], after, lineterm="", n=2):
+        logger.info("  %s", line)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -11,9 +11,12 @@ import ipaddress
 from collections.abc import Iterable
 
 from pyinfra import host
+from pyinfra.api import operation
+from pyinfra.api.operation import OperationMeta
 
 from .deploys import deploy
-from .operations import rules_loaded, running, text_file
+from .facts import FirewallTable
+from .operations import Commands, running, text_file, will_have_changed
 from .resources import template
 from .settings import Settings
 from .system import packages
@@ -67,3 +70,12 @@ def _family(address: str) -> str:
         return "ip" if ipaddress.ip_network(address, strict=False).version == 4 else "ip6"
     except ValueError:
         return "ip"
+
+
+@operation()
+def rules_loaded(unit: str, *, loading: OperationMeta) -> Commands:
+    """Load the firewall's rules again after somebody has flushed them."""
+    if will_have_changed([loading]) or host.get_fact(FirewallTable):
+        host.noop("the rules are loaded")
+        return
+    yield f"systemctl restart {unit}"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pyinfra import host
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+from pyinfra import host, logger, state
+from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
+from pyinfra.facts.files import Link
 from pyinfra.facts.server import LinuxDistribution
 from pyinfra.operations import files
 
-from . import releases
+from . import locks, releases
 from .deploys import deploy
-from .installers import Pip, Uv
-from .operations import bootstrap_environment, link, locked_environment
+from .facts import PythonEnvironment, shell
+from .installers import Pip, Uv, pip
+from .operations import Commands
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
 from .system import packages
@@ -94,3 +100,98 @@ def _installer(settings: Settings, python: releases.Interpreter) -> Pip | Uv:
     if settings.release.installer == "uv":
         return Uv(BOOTSTRAP, interpreter)
     return Pip(BOOTSTRAP, interpreter, settings.release.seeds)
+
+
+@operation()
+def link(path: str, target: str) -> Commands:
+    """Point a symbolic link elsewhere in one step, so that it is never missing."""
+    found = host.get_fact(Link, path=path)
+    if found and found["link_target"] == target:
+        host.noop(f"{path} points to {target}")
+        return
+    new = QuoteString(f"{path}.new")
+    yield StringCommand("ln -sfn", QuoteString(target), new, "&& mv -fT", new, QuoteString(path))
+
+
+@operation()
+def bootstrap_environment(
+    path: str, pins: Sequence[str], *, variables: Mapping[str, str]
+) -> Commands:
+    """Make a small environment of the host's own Python 3 that holds the tool for the real one."""
+    wanted = locks.parse("\n".join(pins), ())
+    have = host.get_fact(PythonEnvironment, path=path)
+    if have and have.complete and not locks.difference(wanted, have.distributions).missing:
+        host.noop(f"{path} has {', '.join(pins)}")
+        return
+    folder = QuoteString(path)
+    yield StringCommand("rm -rf", folder, "&& python3 -m venv", folder)
+    yield pip(path, variables, "install", *map(QuoteString, pins))
+    yield shell("touch ", folder, "/.complete")
+
+
+@operation()
+def locked_environment(
+    path: str,
+    wanted: locks.Wanted,
+    *,
+    installer: Pip | Uv,
+    build_aids: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Commands:
+    """Make a Python environment that holds exactly what is wanted.
+
+    A package of ``build_aids`` is installed last, with that folder on PYTHONPATH. An environment
+    whose making was cut short is made anew; one that somebody changed is mended in place.
+    """
+    have = host.get_fact(PythonEnvironment, path=path)
+    pins = have.frozen if have and wanted.requirement else wanted.pins
+    if have and have.complete:
+        difference = locks.difference(pins, have.distributions)
+        if not difference:
+            host.noop(f"every pin holds in {path}")
+            return
+        if state.config.DIFF:
+            host.log(f"Will mend {path}: {difference}", logger.info)
+        yield shell("rm -f ", QuoteString(f"{path}/.complete"))
+    else:
+        yield StringCommand("rm -rf", QuoteString(path))
+        yield installer.create(path)
+        difference = locks.Difference(tuple(sorted(wanted.pins)), ())
+    if difference.foreign:
+        yield installer.uninstall(path, difference.foreign)
+    aided = [name for name in difference.missing if name in build_aids]
+    plain = {name: pins[name] for name in difference.missing if name not in aided}
+    yield from _install(installer, path, "requirements.txt", plain, variables)
+    for name in aided:
+        with_aid = {**variables, "PYTHONPATH": build_aids[name]}
+        yield from _install(installer, path, f"{name}.txt", {name: pins[name]}, with_aid)
+    if wanted.requirement and not (have and have.complete):
+        yield from _resolve(installer, path, wanted, variables)
+    yield shell("touch ", QuoteString(f"{path}/.complete"))
+
+
+def _resolve(
+    installer: Pip | Uv, path: str, wanted: locks.Wanted, variables: Mapping[str, str]
+) -> Commands:
+    """Let the installer choose versions within the constraints, and keep its choice as the lock."""
+    texts = {
+        f"{path}/constraints.txt": wanted.constraints,
+        f"{path}/requirements.txt": f"-c {path}/constraints.txt\n{wanted.requirement}\n",
+    }
+    for file, text in texts.items():
+        yield FileUploadCommand(StringIO(text), file, host.get_temp_filename(file))
+    yield installer.resolve(path, variables, f"{path}/requirements.txt")
+    yield installer.freeze(path)
+
+
+def _install(
+    installer: Pip | Uv,
+    path: str,
+    file: str,
+    pins: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Commands:
+    if pins:
+        lock = f"{path}/{file}"
+        yield FileUploadCommand(StringIO(locks.render(pins)), lock, host.get_temp_filename(lock))
+        yield installer.install(path, variables, lock)

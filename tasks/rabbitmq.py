@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.operations import files
 
 from .deploys import deploy
-from .operations import broker_user, broker_user_absent, node_name_kept, running, text_file
+from .facts import RabbitmqDefinitions, RabbitmqNodes
+from .operations import Commands, can_not_be_asked, running, text_file
+from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
 from .system import packages
@@ -65,3 +72,74 @@ def bind_address(settings: Settings) -> str:
         return settings.rabbitmq_bind_address
     others = settings.topology.hosts or settings.rabbitmq_allow
     return settings.topology.address if others else "127.0.0.1"
+
+
+@operation()
+def node_name_kept(wanted: str) -> Commands:
+    """Fail where another node has its data here: under a new name it would look empty."""
+    others = [name for name in host.get_fact(RabbitmqNodes) if name != wanted]
+    if others and wanted not in host.get_fact(RabbitmqNodes):
+        yield (
+            f"echo 'this host has a RabbitMQ node {others[0]} with data: set rabbitmq_node_name ="
+            f' "{others[0]}" to use it\' >&2; false'
+        )
+        return
+    host.noop(f"no node but {wanted} has data here")
+
+
+@operation()
+def broker_user(user: str, password: str, vhost: str) -> Commands:
+    """Give a user its virtual host and all permissions there, and no tags.
+
+    By a file of definitions: rabbitmqctl 4 waits for ever for a password on standard input.
+    """
+    have = host.get_fact(RabbitmqDefinitions)
+    if can_not_be_asked(have):
+        host.noop("RabbitMQ does not answer")
+        return
+    have = have or {}
+    found = next((known for known in have.get("users", ()) if known["name"] == user), None)
+    same = found and not found["tags"] and rabbitmq_matches(found["password_hash"], password)
+    permission = {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
+    vhosts = [known["name"] for known in have.get("vhosts", ())]
+    if same and vhost in vhosts and permission in have.get("permissions", ()):
+        host.noop(f"broker user {user} is as it should be")
+        return
+    yield _import_definitions(
+        {
+            "vhosts": [] if vhost in vhosts else [{"name": vhost}],
+            "users": [
+                {
+                    "name": user,
+                    "password_hash": rabbitmq_hash(password),
+                    "hashing_algorithm": "rabbit_password_hashing_sha256",
+                    "tags": "",
+                }
+            ],
+            "permissions": [permission],
+        }
+    )
+
+
+def _import_definitions(definitions: Mapping[str, Any]) -> StringCommand:
+    file = "/run/airflow-definitions.json"
+    return StringCommand(
+        f"umask 077 && cat > {file} && chown rabbitmq {file}",
+        f"&& rabbitmqctl -q import_definitions {file} </dev/null; done=$?; rm -f {file}",
+        "; test $done -eq 0",
+        _stdin=json.dumps(definitions),
+    )
+
+
+@operation()
+def broker_user_absent(user: str) -> Commands:
+    """Remove a broker user, such as the guest that everybody knows the password of."""
+    have = host.get_fact(RabbitmqDefinitions)
+    if can_not_be_asked(have):
+        host.noop("RabbitMQ does not answer")
+        return
+    # A broker without definitions is about to be installed, with its guest.
+    if have and user not in [known["name"] for known in have.get("users", ())]:
+        host.noop(f"there is no broker user {user}")
+        return
+    yield StringCommand("rabbitmqctl -q delete_user", QuoteString(user), "</dev/null")

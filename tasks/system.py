@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyinfra import host
+from pyinfra.api import operation
+from pyinfra.facts.files import FileContents
 from pyinfra.operations import apt, files, server
 
 from .deploys import deploy
-from .operations import host_names, own_name
+from .facts import OwnName
+from .operations import Commands, text_file, with_block, without_block
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
 
@@ -60,3 +63,24 @@ def _folders(settings: Settings) -> None:
     files.directory(
         name=f"Create {CONFIGURATION}", path=CONFIGURATION, user="root", group="airflow", mode="750"
     )
+
+
+@operation()
+def host_names(lines: Sequence[str]) -> Commands:
+    """Let the hosts find each other by name, also without DNS."""
+    have = host.get_fact(FileContents, path="/etc/hosts") or []
+    wanted = with_block(have, lines) if lines else without_block(have)
+    if wanted == have:
+        host.noop("/etc/hosts names every host")
+        return
+    yield from text_file._inner(path="/etc/hosts", text="\n".join(wanted) + "\n")
+
+
+@operation()
+def own_name() -> Commands:
+    """Make the host's own name resolvable, as Airflow and RabbitMQ expect it."""
+    answer = host.get_fact(OwnName)
+    if len(answer) > 1:
+        host.noop(f"{answer[0]} resolves")
+        return
+    yield 'printf "127.0.1.1\\t%s\\n" "$(hostname)" >> /etc/hosts'
