@@ -74,6 +74,19 @@ def test_a_wrong_password_is_refused(stack: Stack) -> None:
     assert answer.status_code in (401, 403)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    ["UPDATE ab_user SET password = 'x', email = 'x', active = false", "DELETE FROM ab_user_role"],
+)
+def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
+    psql = "cd / && runuser -u postgres -- psql airflow"
+    stack.host.ssh(psql, input=broken)
+    mended = ["Database | Create the login admin"]
+    plan, run = stack.deployment.dry(), stack.deployment.run()
+    assert (plan.planned, run.changed, stack.deployment.dry().planned) == (mended, mended, [])
+    assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok
+
+
 def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> None:
     assert stack.deployment.dry().planned == []
     sockets = stack.host.ssh("ss -Hltn").stdout.splitlines()

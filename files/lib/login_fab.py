@@ -6,6 +6,7 @@ The password comes on standard input.
 import sys
 
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+from werkzeug.security import generate_password_hash
 
 name, email = sys.argv[1:3]
 password = sys.stdin.readline().rstrip("\n")
@@ -21,5 +22,6 @@ with get_application_builder() as builder:
         user.email = email
         user.active = True
         user.roles = list({admin, *user.roles})
-        manager.update_user(user)
-        manager.reset_password(user.id, password)
+        user.password = generate_password_hash(password)
+        if manager.update_user(user) is False:  # it logs the reason and goes on
+            sys.exit("the login {} could not be changed".format(name))
