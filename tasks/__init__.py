@@ -15,6 +15,7 @@ from .airflow import deploy_airflow, deploy_database, deploy_services
 from .dags import deploy_dags
 from .firewall import deploy_firewall
 from .postgresql import deploy_postgresql
+from .preflight import check_settings_first
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
 from .settings import Settings, SettingsError
@@ -24,6 +25,7 @@ from .system import deploy_system
 __all__ = [
     "Settings",
     "SettingsError",
+    "check_settings_first",
     "deploy_airflow",
     "deploy_dags",
     "deploy_database",

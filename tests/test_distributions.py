@@ -74,9 +74,9 @@ def test_a_distribution_without_the_python_is_refused_before_anything_is_done(
     assert "Traceback" not in run.output
 
 
-def test_a_wrong_setting_ends_the_run_with_one_sentence(tmp_path: Path) -> None:
+def test_a_wrong_setting_ends_the_run_before_any_connection(tmp_path: Path) -> None:
     run = deploy(tmp_path, "Debian 12", "3.3.3000")
     assert run.code != 0
     assert "airflow_version 3.3.3000 has no lock here: give airflow_lock" in run.output
-    assert "Starting operation" not in run.output
+    assert "Connecting to hosts" not in run.output
     assert "Traceback" not in run.output
