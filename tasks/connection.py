@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import shlex
 import socket
+from typing import Any
 
-from pyinfra import host
+from pyinfra import host, state
+from pyinfra.api import operation
+
+from .operations import Commands
+
+LOCK = "/run/lock/pyinfra-airflow"
+
+
+def _client() -> Any:
+    """Give paramiko's client; other connectors than SSH have none."""
+    return getattr(host.connector, "client", None)
 
 
 def send_at_once() -> None:
     """Turn Nagle's algorithm off, which paramiko leaves on: it costs 40 ms for every command."""
-    client = getattr(host.connector, "client", None)
+    client = _client()
     connection = client.get_transport().sock if client else None
     if isinstance(connection, socket.socket):  # behind a jump host it is a channel
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+@operation()
+def held() -> Commands:
+    """Hold the host for this run alone, and fail when another run does.
+
+    The lock is a process at the other end of this connection: it ends with it, however that ends.
+    """
+    holder = _lock() if state.is_executing and _client() else None
+    if holder:
+        sentence = f"another run holds this host: {holder}"
+        yield f"echo {shlex.quote(sentence)} >&2; false"
+        return
+    host.noop("no other run is on this host")
+
+
+def _lock() -> str | None:
+    """Take the lock and keep it for the connection's life, or give who has it."""
+    me = f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+    # Opened for reading: in a folder that all may write to, Linux lets nobody, not even root,
+    # create a file over somebody else's.
+    script = (
+        f"umask 0; test -e {LOCK} || : > {LOCK}; exec 9< {LOCK};"
+        f" flock -n 9 || {{ cat {LOCK}; exit 1; }};"
+        f" echo {shlex.quote(me)} 2>/dev/null > {LOCK}; echo; exec cat"
+    )
+    channel = _client().get_transport().open_session()
+    channel.exec_command(f"sh -c {shlex.quote(script)}")
+    host.connector_data["airflow_lock"] = channel  # a channel without a reference is closed
+    return channel.makefile().readline().strip() or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 
 from .airflow import deploy_airflow, deploy_database, deploy_services
-from .connection import send_at_once
+from .connection import held, send_at_once
 from .dags import deploy_dags
 from .firewall import deploy_firewall
 from .operations import barrier
@@ -29,6 +29,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
             f"host {host.name} is in no component's group: put it in one or more of "
             f"{', '.join(GROUPS)}"
         )
+    held(name="Hold the host for this run")
     deploy_system(settings)
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:

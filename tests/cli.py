@@ -68,6 +68,19 @@ class Deployment:
         """Call pyinfra with the output that a person reads."""
         return self._call(*options, **data)
 
+    def start(self) -> "subprocess.Popen[str]":
+        """Start a deploy, and leave it running."""
+        pairs = [f"--data={key}={_text(value)}" for key, value in self.data.items()]
+        return subprocess.Popen(
+            [str(self.pyinfra), "-y", *pairs, self.inventory, self.deploy],
+            cwd=self.cwd,
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def _call(self, *options: str, **data: Any) -> Run:
         pairs = [f"--data={key}={_text(value)}" for key, value in (self.data | data).items()]
         done = subprocess.run(

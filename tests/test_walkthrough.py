@@ -1,6 +1,8 @@
 """The walkthrough's whole stack on one host, by `pyinfra inventories/walkthrough.py deploy.py`."""
 
+import getpass
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,6 +246,25 @@ def test_a_restart_that_a_broken_run_left_undone_is_made_up_for(stack: Stack) ->
 def test_the_units_are_what_systemd_understands(stack: Stack) -> None:
     verified = stack.host.ssh("systemd-analyze verify /etc/systemd/system/airflow-*.service")
     assert verified.stdout + verified.stderr == ""
+
+
+def test_a_second_run_at_the_same_time_is_refused_until_the_first_has_died(stack: Stack) -> None:
+    stack.host.ssh("touch /var/lib/airflow/airflow.cfg")  # three restarts, to keep a run busy
+    first = stack.deployment.start()
+    assert first.stdout
+    for line in first.stdout:
+        if "Starting operation: System" in line:
+            break
+    second = stack.deployment.show("-y")
+    assert second.code != 0
+    assert (
+        f"another run holds this host: {getpass.getuser()}@{socket.gethostname()}, process {first.pid}"
+        in (second.output)
+    )
+    first.kill()
+    first.wait()
+    assert stack.deployment.run().code == 0
+    assert stack.deployment.dry().planned == []
 
 
 def test_from_a_second_host_only_ssh_and_the_web_ui_can_be_reached(
