@@ -257,10 +257,8 @@ def test_a_second_run_at_the_same_time_is_refused_until_the_first_has_died(stack
             break
     second = stack.deployment.show("-y")
     assert second.code != 0
-    assert (
-        f"another run holds this host: {getpass.getuser()}@{socket.gethostname()}, process {first.pid}"
-        in (second.output)
-    )
+    me = f"{getpass.getuser()}@{socket.gethostname()}, process {first.pid}"
+    assert f"another run holds this host: {me}" in second.output
     first.kill()
     first.wait()
     assert stack.deployment.run().code == 0
