@@ -13,7 +13,7 @@ from typing import Any
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
 from . import locks
-from .settings import ENVIRONMENT
+from .settings import CONFIGURATION, ENVIRONMENT
 
 AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
 PROBE = f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/airflow_probe.py"
@@ -252,12 +252,19 @@ class OwnName(FactBase[list[str]]):
 
 
 class ProbeAnswer(FactBase[str]):
-    """The word that ``airflow_probe.py`` says; empty before Airflow is installed."""
+    """The word that ``airflow_probe.py`` says; empty before Airflow is installed.
+
+    It is unknown, too, where somebody took away what the probe needs.
+    """
 
     default = str
 
     def command(self, words: list[str]) -> StringCommand:
-        return StringCommand(PROBE, *map(QuoteString, words), "2>/dev/null || true")
+        return StringCommand(
+            f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$({PROBE}",
+            *map(QuoteString, words),
+            '2>/dev/null); echo "${answer:-unknown}"; fi',
+        )
 
     def process(self, output: list[str]) -> str:
         return output[-1] if output else ""

@@ -174,9 +174,63 @@ def test_a_celery_4_put_there_by_hand_is_replaced(stack: Stack) -> None:
     assert stack.airflow.finish("example_three_tasks", date) == "success"
 
 
+SERVICES = [
+    step
+    for unit, what in (
+        ("webserver", "web server"),
+        ("scheduler", "scheduler"),
+        ("worker", "Celery worker"),
+    )
+    for step in (
+        f"Services | Run airflow-{unit}.service",
+        f"Services | Wait until the {what} works",
+    )
+]
+
+
 @pytest.mark.parametrize(
     ("broken", "mended"),
     [
+        (
+            "sed -i s/8080/8081/ /var/lib/airflow/airflow.cfg",
+            ["Airflow | Write /var/lib/airflow/airflow.cfg", *SERVICES],
+        ),
+        (
+            "rm /etc/airflow/airflow.env",
+            ["Airflow | Write /etc/airflow/airflow.env", *SERVICES],
+        ),
+        (
+            "sed -i s/mixed/process/ /etc/systemd/system/airflow-worker.service",
+            ["Services | Write airflow-worker.service", *SERVICES[-2:]],
+        ),
+        (
+            "systemctl disable airflow-scheduler",
+            SERVICES[2:4],
+        ),
+        (
+            "ln -sfn /opt/airflow/bootstrap /opt/airflow/current",
+            ["Python | Point current to the environment", *SERVICES],
+        ),
+        (
+            "rm -r /opt/airflow/current/lib/python2.7/site-packages/pytz-*",
+            ["Python | Make the environment of Airflow 1.8.2", *SERVICES],
+        ),
+        (
+            "chown root /var/lib/airflow",
+            ["System | Create /var/lib/airflow"],
+        ),
+        (
+            "rm /usr/local/bin/airflow",
+            ["Airflow | Write /usr/local/bin/airflow"],
+        ),
+        (
+            "sed -i '1i host all all 0.0.0.0/0 trust' /etc/postgresql/*/main/pg_hba.conf",
+            ["PostgreSQL | Configure who may connect", "PostgreSQL | Run the server"],
+        ),
+        (
+            "cd / && runuser -u postgres -- psql -c 'ALTER DATABASE airflow OWNER TO postgres'",
+            ["PostgreSQL | Create the database airflow"],
+        ),
         (
             "cd / && runuser -u postgres -- psql -c 'ALTER ROLE airflow SUPERUSER CREATEDB'",
             ["PostgreSQL | Create the role airflow"],
@@ -212,10 +266,7 @@ def test_a_celery_4_put_there_by_hand_is_replaced(stack: Stack) -> None:
         ),
         (
             "systemctl stop airflow-scheduler",
-            [
-                "Services | Run airflow-scheduler.service",
-                "Services | Wait until the scheduler works",
-            ],
+            SERVICES[2:4],
         ),
         (
             "cd / && runuser -u postgres -- psql airflow -c 'DELETE FROM users'",
