@@ -39,8 +39,9 @@ class Stack:
     def started(self) -> dict[str, list[str]]:
         """Give when each service of each host was started."""
         ask = (
-            "systemctl show -p Id -p ActiveEnterTimestampMonotonic"
-            " 'airflow-*' 'postgresql@*' rabbitmq-server"
+            "systemctl show -p Id -p ActiveEnterTimestampMonotonic airflow-api-server"
+            " airflow-scheduler airflow-dag-processor airflow-triggerer airflow-worker"
+            " 'postgresql@*' rabbitmq-server"
         )
         return {name: host.ssh(ask).stdout.split() for name, host in self.hosts.items()}
 
