@@ -63,23 +63,23 @@ def listen(settings: Settings) -> str:
 def hba_lines(settings: Settings) -> list[str]:
     """Give one line of pg_hba.conf for each network and each database that it may use."""
     here, topology = ("127.0.0.1", "::1"), settings.topology
-    metadata = [*map(_network, (*here, *topology.database_hosts)), *settings.postgresql_allow]
-    lines = _lines(settings, "", metadata)
+    lines = _lines(settings, "", (*here, *topology.database_hosts, *settings.postgresql_allow))
     if settings.release.results_apart:
-        lines += _lines(settings, "results_", list(map(_network, (*here, *topology.hosts))))
+        lines += _lines(settings, "results_", (*here, *topology.hosts))
     return lines
 
 
-def _lines(settings: Settings, part: str, networks: list[str]) -> list[str]:
+def _lines(settings: Settings, part: str, addresses: Sequence[str]) -> list[str]:
     name = getattr(settings, f"postgresql_{part}database")
     user = getattr(settings, f"postgresql_{part}user")
+    networks = map(_network, addresses)
     return [f"host {name} {user} {network} {settings.postgresql_auth}" for network in networks]
 
 
 def _network(address: str) -> str:
     """Write an address as pg_hba.conf wants it; a name stands as it is."""
     try:
-        return str(ipaddress.ip_network(address))
+        return str(ipaddress.ip_network(address, strict=False))
     except ValueError:
         return address
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from urllib.parse import urlsplit
 
 from pyinfra import host, logger, state
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
@@ -67,7 +68,11 @@ def index_variables(settings: Settings) -> dict[str, str]:
         "python_proxy": ("PIP_PROXY", "HTTP_PROXY", "HTTPS_PROXY"),
     }
     given = {name: settings.secret(name) for name in wanted}
-    return {key: value for name, value in given.items() if value for key in wanted[name]}
+    variables = {key: value for name, value in given.items() if value for key in wanted[name]}
+    indexes = (urlsplit(given[name]) for name in ("python_index_url", "python_extra_index_url"))
+    plain = [url.netloc.rpartition("@")[2] for url in indexes if url.scheme == "http"]
+    # pip passes an index without TLS by unless it is told twice.
+    return {**variables, "PIP_TRUSTED_HOST": " ".join(plain)} if plain else variables
 
 
 def _build_aids(settings: Settings) -> None:
