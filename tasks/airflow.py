@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 
-from pyinfra import host
+from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
@@ -28,7 +29,12 @@ from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
 ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
 SECRETS = f"{CONFIGURATION}/secrets.env"
-HELPERS = ("airflow_probe.py", "airflow_api_deny.py", "airflow_hostname.py")
+IMPORTED = ("airflow_api_deny.py", "airflow_hostname.py")
+"""Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
+_WORKS_WITHIN = 180
+"""Seconds that a component has after its start, also on a small and busy host."""
+_RETURN_WITHIN = 90
+"""Seconds in which one comes back by itself: a worker tries its broker every half a minute."""
 
 
 @deploy("Airflow")
@@ -82,16 +88,28 @@ def _service(settings: Settings, component: Component, changed: Iterable[Operati
         name=f"Run {unit}",
         unit=unit,
         started=_stamp(component),
-        reads={path: text, **configuration(settings), **dict.fromkeys(ENVIRONMENT_FILES)},
+        reads={path: text, **_read(settings)},
         changed=changed,
     )
     healthy(
         name=f"Wait until the {component.description} works",
         component=component.description,
+        unit=unit,
         probe=_probe(settings, component),
-        seconds=180,
+        seconds=_WORKS_WITHIN,
         changed=[started],
     )
+
+
+def _imported(settings: Settings) -> tuple[str, ...]:
+    return (*IMPORTED, *settings.release.helpers)
+
+
+def _read(settings: Settings) -> dict[str, str | None]:
+    """Give what every process of Airflow reads: path -> text, if it is one of ours."""
+    modules = {f"{ENVIRONMENT}/lib/{name}": name for name in _imported(settings)}
+    texts = {path: resource(f"lib/{name}").read_text() for path, name in modules.items()}
+    return {**configuration(settings), **texts, **dict.fromkeys(ENVIRONMENT_FILES)}
 
 
 def unit_text(settings: Settings, component: Component) -> str:
@@ -105,6 +123,7 @@ def unit_text(settings: Settings, component: Component) -> str:
         command=command.format(
             concurrency=settings.airflow_worker_concurrency,
             queues=",".join(settings.airflow_worker_queues),
+            lib=f"{ENVIRONMENT}/lib",
         ),
         configuration=CONFIGURATION,
         environment=ENVIRONMENT,
@@ -113,7 +132,8 @@ def unit_text(settings: Settings, component: Component) -> str:
 
 
 def _helpers(settings: Settings) -> None:
-    for name in host.loop((*HELPERS, settings.release.login_script)):
+    release = settings.release
+    for name in host.loop(("airflow_probe.py", *_imported(settings), release.login_script)):
         files.put(
             name=f"Deliver {name}",
             src=str(resource(f"lib/{name}")),
@@ -178,7 +198,8 @@ def schema(migrations: Mapping[str, str], *, create: str, upgrade: str) -> Comma
 @operation()
 def login(script: str, user: str, email: str, password: str) -> Commands:
     """Give an administrator a login with this password."""
-    answer = host.get_fact(ProbeAnswer, words=["login", user, email], _stdin=password)
+    # A stream, since pyinfra prints a fact's arguments with -v.
+    answer = host.get_fact(ProbeAnswer, words=["login", user, email], _stdin=StringIO(password))
     if answer == "yes" or can_not_be_asked(answer):
         host.noop(f"{user} has this login")
         return
@@ -188,12 +209,24 @@ def login(script: str, user: str, email: str, password: str) -> Commands:
 
 @operation()
 def healthy(
-    component: str, probe: Sequence[str], *, seconds: int, changed: Iterable[OperationMeta]
+    component: str,
+    unit: str,
+    probe: Sequence[str],
+    *,
+    seconds: int,
+    changed: Iterable[OperationMeta],
 ) -> Commands:
-    """Wait until a component works, unless it does and nothing has touched it."""
+    """Wait until a component works, and fail when it does not within ``seconds``.
+
+    One that nothing has touched may be on its way back by itself, from a crash or to a server that
+    was down, and waiting for it is no change. One that stays away is restarted: a scheduler of
+    Airflow 1.8 whose database was gone may hang for ever.
+    """
     if not will_have_changed(changed):
-        answer = host.get_fact(ProbeAnswer, words=[*probe, "0"])
+        patience = _RETURN_WITHIN if state.is_executing else 0
+        answer = host.get_fact(ProbeAnswer, words=[*probe, str(patience)])
         if answer == "yes" or can_not_be_asked(answer):
             host.noop(f"the {component} works")
             return
+        yield f"systemctl restart {unit}"
     yield StringCommand(PROBE, *map(QuoteString, probe), str(seconds))

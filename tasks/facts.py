@@ -92,6 +92,7 @@ class Unit:
     """A systemd unit, and whether what it reads is newer than its process."""
 
     active: bool
+    """It runs, or systemd is about to start it again after a crash."""
     enabled: bool
     reload: bool
     """systemd has an older text of the unit than the disk."""
@@ -125,7 +126,7 @@ class UnitState(FactBase[Unit]):
     def process(self, output: list[str]) -> Unit:
         sums = [line.split("  ", 1) for line in output if "  /" in line]
         return Unit(
-            active="ActiveState=active" in output,
+            active=not {"ActiveState=active", "ActiveState=activating"}.isdisjoint(output),
             enabled="UnitFileState=enabled" in output,
             reload="NeedDaemonReload=yes" in output,
             newer=tuple(line for line in output if line.startswith("/")),

@@ -14,10 +14,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
 
-from .facts import (
-    FileDigest,
-    UnitState,
-)
+from .facts import FileDigest, UnitState
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 
@@ -81,14 +78,19 @@ def running(
     started: str,
     reads: Mapping[str, str | None],
     changed: Iterable[OperationMeta] = (),
+    installed: OperationMeta | None = None,
 ) -> Commands:
     """Run ``unit``, enabled, and restarted when a file that it reads is newer than its process.
 
     ``started`` is a file that the start of the unit writes. ``reads`` are the files and, where a
     step before this one writes them, their texts: so a plan sees the restart that this brings.
     ``changed`` are further steps that it has to follow. File times also bring the restart that a
-    broken run left undone.
+    broken run left undone. ``installed`` is the step that installs the unit, if that also enables
+    and starts it, and if what it reads is there before.
     """
+    if installed and not installed.is_complete() and installed.will_change:
+        host.noop(f"{unit} is started by its package")
+        return
     have = host.get_fact(UnitState, unit=unit, started=started, reads=list(reads))
     rewritten = [
         path

@@ -30,12 +30,13 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     texts = configuration(settings)
     _configure(texts)
     # The configuration comes first: the broker never listens with Debian's defaults.
-    packages("Install the broker", ["rabbitmq-server"])
+    installed = packages("Install the broker", ["rabbitmq-server"])
     running(
         name="Run the broker",
         unit="rabbitmq-server.service",
         started=f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
         reads={path: text for path, text in texts.items() if path.startswith(CONFIGURATION)},
+        installed=installed,
     )
     broker_user(
         name=f"Create the user {settings.rabbitmq_user} with its virtual host",

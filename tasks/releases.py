@@ -30,7 +30,7 @@ class Component:
     groups: tuple[str, ...]
     """The inventory's groups that mean it: its own name, and that of its forerunner."""
     command: str
-    """What the unit starts, from the environment's ``bin``; settings in braces."""
+    """What the unit starts, from the environment's ``bin``; settings and folders in braces."""
     description: str
     probe: tuple[str, ...]
     """The check of ``airflow_probe.py`` that tells whether it works."""
@@ -104,6 +104,8 @@ class Release:
     upgrade_schema: str = "db migrate"
     login_script: str = "login_fab.py"
     """The file of ``files/lib`` that makes an administrator's login."""
+    helpers: tuple[str, ...] = ()
+    """Further files of ``files/lib`` that its components need."""
     health_paths: tuple[str, ...] = ("/health",)
     """Paths of the web UI that answer 200 once it works."""
 
@@ -211,7 +213,12 @@ _AIRFLOW_1_8 = Release(
         "slack": (),
     },
     needed_extras=("celery", "crypto", "password", "postgres"),
-    components=(_WEBSERVER, _SCHEDULER, _OLD_WORKER, _OLD_FLOWER),
+    components=(
+        replace(_WEBSERVER, command="python {lib}/webserver_1_8.py"),
+        _SCHEDULER,
+        _OLD_WORKER,
+        _OLD_FLOWER,
+    ),
     keys={
         "home": ("core", "airflow_home"),
         "dags": ("core", "dags_folder"),
@@ -250,6 +257,7 @@ _AIRFLOW_1_8 = Release(
     create_schema="initdb",
     upgrade_schema="upgradedb",
     login_script="login_1_8.py",
+    helpers=("webserver_1_8.py",),
 )
 
 _AIRFLOW_1_10 = Release(

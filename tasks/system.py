@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pyinfra import host
 from pyinfra.api import operation
+from pyinfra.api.operation import OperationMeta
 from pyinfra.facts.files import FileContents
 from pyinfra.operations import apt, files, server
 
@@ -15,9 +16,9 @@ from .operations import Commands, text_file, with_block, without_block
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
 
-def packages(name: str, wanted: Sequence[str]) -> None:
+def packages(name: str, wanted: Sequence[str]) -> OperationMeta:
     """Install apt packages, with lists of today, waiting while another process holds apt's lock."""
-    apt.packages(
+    return apt.packages(
         name=name,
         packages=list(wanted),
         update=True,

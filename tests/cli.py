@@ -27,6 +27,7 @@ class Run:
     @property
     def planned(self) -> list[str]:
         """Names of the operations that a dry run announces, conditional ones included."""
+        assert self.code == 0, self.output
         return [
             step["name"]
             for step in self.report["plan"]
@@ -41,6 +42,7 @@ class Run:
     @property
     def changed(self) -> list[str]:
         """Names of the operations that a run carried out."""
+        assert self.code == 0, self.output
         operations = self.report["results"]["operations"]
         return [operation["name"] for operation in operations if operation["success"]]
 

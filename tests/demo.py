@@ -14,7 +14,7 @@ from tests.hosts import Host, Network
 
 ROOT = Path(__file__).resolve().parents[1]
 PYINFRA = Path(sys.executable).with_name("pyinfra")
-SECRETS = ROOT / "inventories/.secrets/demo.json"
+SECRETS = ROOT / "inventories/.secrets"
 DISTRIBUTIONS = {
     "3.3.2": "bookworm",
     "2.11.2": "bookworm",
@@ -28,30 +28,33 @@ RUNS_WITHIN = 600
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--release", choices=DISTRIBUTIONS, default="3.3.2")
+    parser.add_argument("--name", default="demo", help="tells several demos apart")
     parser.add_argument("--down", action="store_true", help="remove the demo host")
     arguments = parser.parse_args()
-    network = Network("demo")
+    network = Network(arguments.name)
     network.remove()
-    SECRETS.unlink(missing_ok=True)
+    secrets = SECRETS / f"{arguments.name}.json"
+    secrets.unlink(missing_ok=True)
     if arguments.down:
         say("the demo host is removed")
         return
     network.create()
     host = network.host("demo", distribution=DISTRIBUTIONS[arguments.release])
-    deploy(host, arguments.release)
+    deploy(host, arguments.release, secrets)
     run_dag(host, arguments.release)
-    password = json.loads(SECRETS.read_text())["airflow_admin_password"]
+    password = json.loads(secrets.read_text())["airflow_admin_password"]
+    name = "" if arguments.name == "demo" else f" --name {arguments.name}"
     print(f"""
 Airflow {arguments.release} has run the DAG {DAG}.
 
   web UI    http://{host.address}:8080
   login     admin
   password  {password}
-  remove    scripts/demo --down
+  remove    scripts/demo{name} --down
 """)
 
 
-def deploy(host: Host, release: str) -> None:
+def deploy(host: Host, release: str, secrets: Path) -> None:
     """Run pyinfra with the demo's inventory."""
     say(f"deploying Airflow {release} to {host.address}")
     environment = {
@@ -59,8 +62,11 @@ def deploy(host: Host, release: str) -> None:
         "DEMO_KEY": str(KEY),
         "DEMO_RELEASE": release,
     }
+    data = f"--data=airflow_secrets_file={secrets}"
     deployment = subprocess.run(
-        [PYINFRA, "-y", "inventories/demo.py", "deploy.py"], cwd=ROOT, env=os.environ | environment
+        [PYINFRA, "-y", data, "inventories/demo.py", "deploy.py"],
+        cwd=ROOT,
+        env=os.environ | environment,
     )
     if deployment.returncode:
         sys.exit("the deployment has failed; 'scripts/demo --down' removes the host")

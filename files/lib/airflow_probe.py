@@ -111,6 +111,7 @@ def web(*urls):
     try:
         return all(urlopen(url, timeout=30).getcode() == 200 for url in urls)
     except (URLError, socket.error):
+        query("SELECT 1")  # without its database it can't answer
         return False
 
 
@@ -153,11 +154,17 @@ def worker():
 def wait(check, arguments, seconds):
     """Try ``check`` until it holds or the time is over, and give its last answer."""
     end = time.time() + seconds
-    while not check(*arguments):
-        if time.time() >= end:
+    while True:
+        last = time.time() >= end
+        try:
+            if check(*arguments):
+                return True
+        except Exception:
+            if last:
+                raise
+        if last:
             return False
         time.sleep(1)
-    return True
 
 
 def main(what, *arguments):
