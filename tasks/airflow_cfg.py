@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from .releases import SECRET_MEANINGS
-from .settings import ENVIRONMENT, LOGS, Scalar, Settings, SettingsError
+from .settings import ENVIRONMENT, LOGS, Scalar, Settings
 
 Sections = dict[str, dict[str, str]]
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -148,7 +148,7 @@ def _database(settings: Settings, form: str, *, part: str = "") -> str:
     return form.format(
         user=getattr(settings, f"postgresql_{part}user"),
         password=quote(settings.secret(f"postgresql_{part}password"), safe=""),
-        host=_known(settings, "postgresql"),
+        host=bracketed(settings.server("postgresql")),
         port=settings.postgresql_port,
         database=getattr(settings, f"postgresql_{part}database"),
     )
@@ -164,17 +164,10 @@ def _broker(settings: Settings) -> str:
     return settings.release.broker_url.format(
         user=quote(settings.rabbitmq_user, safe=""),
         password=quote(settings.secret("rabbitmq_password"), safe=""),
-        host=_known(settings, "rabbitmq"),
+        host=bracketed(settings.server("rabbitmq")),
         port=settings.rabbitmq_port,
         vhost=quote(settings.rabbitmq_vhost, safe=""),
     )
-
-
-def _known(settings: Settings, part: str) -> str:
-    address: str | None = getattr(settings, f"{part}_host")
-    if address is None:
-        raise SettingsError(f"no host runs {part}: put one in the group {part}, or set {part}_host")
-    return bracketed(address)
 
 
 def _text(value: Scalar) -> str:

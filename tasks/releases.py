@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 
 class UnknownReleaseError(ValueError):
@@ -173,6 +174,7 @@ _OLD_WORKER = Component(
     ),
     log_port="airflow_worker_log_port",
     graceful=True,
+    required=True,
 )
 # `airflow flower` would show the broker's password in ps.
 _OLD_FLOWER = Component(
@@ -441,6 +443,7 @@ _AIRFLOW_2_11 = Release(
             command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
             log_port="airflow_worker_log_port",
             graceful=True,
+            required=True,
         ),
         _MODERN_FLOWER,
     ),
@@ -496,6 +499,7 @@ _AIRFLOW_3_3 = Release(
             command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
             log_port="airflow_worker_log_port",
             graceful=True,
+            required=True,
             # Airflow's security model: a worker speaks to the API, never to the database.
             withheld=frozenset({"database_url", "fernet_key", "jwt_secret"}),
         ),
@@ -552,8 +556,20 @@ def find(version: str) -> Release:
     for release in RELEASES:
         if release.version.rpartition(".")[0] == version.rpartition(".")[0]:
             return replace(release, version=version)
-    known = ", ".join(release.version for release in RELEASES)
-    raise UnknownReleaseError(f"this package knows the releases {known} and their lines")
+    known = [release.version for release in RELEASES]
+    raise UnknownReleaseError(
+        f"this package knows the releases {', '.join(known)} and their lines: "
+        f"{_nearest(version, known)} is near"
+    )
+
+
+def _nearest(version: str, known: list[str]) -> str:
+    """Give the next newer one, to which it would be upgraded."""
+    try:
+        newer = [other for other in known if Version(other) > Version(version)]
+    except InvalidVersion:
+        newer = []
+    return newer[-1] if newer else known[0]
 
 
 def is_shipped(version: str) -> bool:

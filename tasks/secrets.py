@@ -37,6 +37,27 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
 }
 
 
+GUESSED = frozenset(
+    {
+        *("", "admin", "airflow", "changeme", "default", "guest", "password", "postgres"),
+        *("rabbit", "rabbitmq", "root", "secret", "test"),
+        # Defaults of Airflow's own: [webserver] secret_key, [core] fernet_key, its compose file's.
+        *("temporary_key", "cryptography_not_found_storing_passwords_in_plain_text"),
+        "airflow_jwt_secret",
+        # Keys that examples of well-known images and roles hand to everybody.
+        "46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho=",
+        "jsDPRErfv8Z_eVTnGfF8ywd19j4pyqE3NpdUBA_oRTo=",
+        "a25mQ1FHTUh3MnFRSk5KMEIyVVU2YmN0VGRyYTVXY08=",
+    }
+)
+"""Secrets that are none: passwords that are tried first, and keys that stand in public code."""
+
+
+def is_guessed(secret: str) -> bool:
+    """Tell whether a secret is empty, or no secret at all."""
+    return not GUESSED.isdisjoint({secret.strip(), secret.strip().lower()})
+
+
 def default_file(groups: Iterable[str], arguments: Iterable[str] | None = None) -> Path:
     """Find the place for the secrets: ``.secrets/<inventory>.json`` beside the inventory.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.request import urlopen
 
+from packaging.specifiers import SpecifierSet
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -269,7 +270,16 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Settings:
-        checks = (self._lock, self._extras, self._consent, self._passwords, self._derived_keys)
+        checks = (
+            self._lock,
+            self._extras,
+            self._given_lock,
+            self._servers,
+            self._consent,
+            self._secrets,
+            self._passwords,
+            self._derived_keys,
+        )
         for sentence in (check() for check in checks):
             if sentence:
                 raise ValueError(sentence)
@@ -318,6 +328,40 @@ class Settings(BaseModel):
         unknown = releases.unknown_extra(self.release, self.airflow_extras)
         return unknown and f"airflow_extras: {unknown}"
 
+    def _given_lock(self) -> str | None:
+        if self.airflow_lock is None:
+            return None
+        try:
+            pins = locks.parse(self.airflow_lock.read_text(), self.extras)
+        except (OSError, locks.LockError) as error:
+            return f"airflow_lock {self.airflow_lock} can't be used: {error}"
+        release = self.release
+        ranges = {
+            release.package: SpecifierSet(f"=={release.version}"),
+            "celery": release.celery,
+        }
+        for name, fitting in ranges.items():
+            if name not in pins or not fitting.contains(pins[name], prereleases=True):
+                return (
+                    f"airflow_lock pins {name} {pins.get(name, 'nowhere')}, but Airflow "
+                    f"{release.version} wants {fitting}: mend the lock or airflow_version"
+                )
+        return None
+
+    def _servers(self) -> str | None:
+        for part in releases.BACKENDS if self.airflow_components else ():
+            self.server(part)
+        return None
+
+    def _secrets(self) -> str | None:
+        for name in secrets.GENERATORS:
+            if getattr(self, name) is not None and secrets.is_guessed(self.secret(name)):
+                return (
+                    f"{name} is empty or one that everybody knows: give another, "
+                    "or leave it out to have one generated"
+                )
+        return None
+
     def _consent(self) -> str | None:
         if self.postgresql_allow_insecure:
             return None
@@ -358,6 +402,15 @@ class Settings(BaseModel):
         """Give a secret in plain text; one that is not set is empty."""
         value: SecretStr | None = getattr(self, name)
         return value.get_secret_value() if value else ""
+
+    def server(self, part: str) -> str:
+        """Give the address of ``postgresql`` or ``rabbitmq``; SettingsError when none is known."""
+        address: str | None = getattr(self, f"{part}_host")
+        if address is None:
+            raise SettingsError(
+                f"no host runs {part}: put one in the group {part}, or set {part}_host"
+            )
+        return address
 
     @classmethod
     def of(cls, host: Host, settings: Settings | None = None) -> Settings:
@@ -448,6 +501,7 @@ def _members(host: Host, groups: Iterable[str]) -> list[Host]:
 
 def _topology(host: Host, release: releases.Release, members: Members) -> Topology:
     _check_complete(release, members)
+    _check_queues(host, members["worker"])
     everyone = list(dict.fromkeys(member for hosts in members.values() for member in hosts))
     components = {
         member.name: [c for c in release.components if _among(member, members[c.name])]
@@ -482,6 +536,23 @@ def _check_complete(release: releases.Release, members: Members) -> None:
                     f"Airflow {release.version} does nothing without a {component.description}: "
                     f"put a host in the group {component.groups[0]}"
                 )
+
+
+def _check_queues(host: Host, workers: Sequence[Host]) -> None:
+    """Refuse a default queue that no worker takes tasks from: they would wait for ever."""
+    fields = Settings.model_fields
+    default = host.data.get("airflow_default_queue") or fields["airflow_default_queue"].default
+    own = fields["airflow_worker_queues"].default
+    queues = {
+        queue
+        for worker in workers
+        for queue in _as_list(worker.data.get("airflow_worker_queues") or own)
+    }
+    if workers and default not in queues:
+        raise SettingsError(
+            f"no worker takes tasks from airflow_default_queue {default!r}: add it to the "
+            f"airflow_worker_queues of one, which now have {', '.join(sorted(queues))}"
+        )
 
 
 def _backends(host: Host, members: Members) -> dict[str, str]:

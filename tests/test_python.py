@@ -20,7 +20,7 @@ pytestmark = pytest.mark.docker
 LOGIN = "somebody:a-login-for-the-index"
 INVENTORY = """
 hosts = ([{name!r}], {data!r})
-api_server = scheduler = dag_processor = worker = [{name!r}]
+postgresql = rabbitmq = api_server = scheduler = dag_processor = worker = [{name!r}]
 """
 DEPLOY = "from tasks import deploy_python, deploy_system\n\ndeploy_system()\ndeploy_python()\n"
 

@@ -15,6 +15,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rabbitmq_colour": "x"}, "unknown setting rabbitmq_colour"),
     ({"airflow_version": "1.9.0"}, "airflow_version can't be '1.9.0'"),
     ({"airflow_version": "3.3.1"}, "airflow_version 3.3.1 has no lock here"),
+    ({"airflow_version": "2.10.5"}, "and their lines: 2.11.2 is near"),
     ({"airflow_version": 1.8}, "airflow_version can't be 1.8"),
     ({"airflow_extras": "postgrs"}, "has no extra postgrs: did you mean postgres?"),
     ({"airflow_extras": ["celery", "zzz"]}, "has no extra zzz: it has "),
@@ -42,6 +43,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_worker_queues": "a b"}, "airflow_worker_queues can't be 'a b'"),
     ({"airflow_default_queue": "a b"}, "airflow_default_queue can't be 'a b'"),
     ({"airflow_default_queue": ""}, "airflow_default_queue can't be ''"),
+    ({"airflow_default_queue": "slow"}, "no worker takes tasks from airflow_default_queue 'slow'"),
+    (
+        {"airflow_worker_queues": "a,b"},
+        "add it to the airflow_worker_queues of one, which now have",
+    ),
     ({"airflow_worker_log_port": 0}, "airflow_worker_log_port can't be 0"),
     ({"airflow_worker_log_port": 65536}, "airflow_worker_log_port can't be 65536"),
     ({"airflow_triggerer_log_port": 0}, "airflow_triggerer_log_port can't be 0"),
@@ -60,6 +66,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_admin_email": "a b@c"}, "airflow_admin_email can't be 'a b@c'"),
     ({"airflow_fernet_key": "short"}, "airflow_fernet_key: give 32 bytes in URL-safe base64"),
     ({"airflow_admin_password": 5}, "airflow_admin_password: "),
+    ({"airflow_admin_password": "admin"}, "airflow_admin_password is empty or one that everybody"),
+    ({"airflow_admin_password": " "}, "leave it out to have one generated"),
+    ({"airflow_secret_key": "temporary_key"}, "airflow_secret_key is empty or one"),
+    ({"airflow_jwt_secret": "airflow_jwt_secret"}, "airflow_jwt_secret is empty or one"),
+    (
+        {"airflow_fernet_key": "46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho="},
+        "airflow_fernet_key is empty or one that everybody knows",
+    ),
+    ({"postgresql_password": ""}, "postgresql_password is empty or one that everybody knows"),
+    ({"postgresql_password": "Postgres"}, "postgresql_password is empty or one"),
+    ({"postgresql_results_password": "airflow"}, "postgresql_results_password is empty or one"),
+    ({"rabbitmq_password": "guest"}, "rabbitmq_password is empty or one that everybody knows"),
     ({"postgresql_host": "a b"}, "postgresql_host can't be 'a b'"),
     ({"postgresql_port": 0}, "postgresql_port can't be 0"),
     ({"postgresql_port": 65536}, "postgresql_port can't be 65536"),
@@ -198,6 +216,43 @@ def test_an_airflow_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
     groups = {name: hosts for name, hosts in GROUPS.items() if name != "dag_processor"}
     with pytest.raises(SettingsError, match="without a DAG processor: put a host in the group"):
         Settings.of(made_up.host(groups, "web", airflow_secrets_file=tmp_path / "s"))
+
+
+@pytest.mark.parametrize(
+    ("lock", "sentence"),
+    [
+        ("apache-airflow==1.8.2\ncelery==4.0.2\n", "pins celery 4.0.2, but Airflow 1.8.2 wants"),
+        ("apache-airflow==1.8.2\n", "airflow_lock pins celery nowhere"),
+        ("apache-airflow==1.8.1\ncelery==3.1.26\n", "airflow_lock pins apache-airflow 1.8.1"),
+        ("celery>=3\n", "'celery>=3' does not pin one version"),
+    ],
+)
+def test_a_lock_that_the_release_can_not_use_is_refused(
+    tmp_path: Path, lock: str, sentence: str
+) -> None:
+    file = tmp_path / "lock.txt"
+    file.write_text(lock)
+    with pytest.raises(SettingsError) as refusal:
+        made_up.settings(tmp_path / "s", airflow_version="1.8.2", airflow_lock=file)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_airflow_without_a_worker_is_refused(tmp_path: Path) -> None:
+    groups = {name: hosts for name, hosts in GROUPS.items() if name != "worker"}
+    with pytest.raises(SettingsError, match="without a Celery worker: put a host in the group"):
+        Settings.of(made_up.host(groups, "web", airflow_secrets_file=tmp_path / "s"))
+
+
+@pytest.mark.parametrize("part", ["postgresql", "rabbitmq"])
+def test_an_airflow_without_a_server_is_refused_unless_its_address_is_given(
+    tmp_path: Path, part: str
+) -> None:
+    groups = {name: hosts for name, hosts in GROUPS.items() if name != part}
+    with pytest.raises(SettingsError, match=f"in the group {part}, or set {part}_host"):
+        Settings.of(made_up.host(groups, "web", airflow_secrets_file=tmp_path / "s"))
+    given = {f"{part}_host": "elsewhere", "airflow_secrets_file": tmp_path / "s"}
+    assert Settings.of(made_up.host(groups, "web", **given)).server(part) == "elsewhere"
 
 
 def test_two_databases_are_refused(tmp_path: Path) -> None:

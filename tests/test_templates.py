@@ -96,15 +96,22 @@ def test_rabbitmq_env_conf(tmp_path: Path, node: str, loopback: bool) -> None:
 
 
 def test_pg_hba_has_a_line_for_each_airflow_host(tmp_path: Path) -> None:
-    groups = {"postgresql": ["192.0.2.1"], "scheduler": ["192.0.2.1"], "worker": ["192.0.2.2"]}
-    host = made_up.host(
-        groups, "192.0.2.1", airflow_version="2.11.2", airflow_secrets_file=tmp_path / "s"
-    )
+    first, second = "192.0.2.1", "192.0.2.2"
+    groups = {group: [first] for group in ("postgresql", "rabbitmq", "scheduler")}
+    data = {
+        "airflow_version": "2.11.2",
+        "airflow_secrets_file": tmp_path / "s",
+        "postgresql_allow": ["198.51.100.7", "10.1.2.3/8", "2001:db8::1"],
+    }
+    host = made_up.host({**groups, "worker": [second]}, first, **data)
     settings = Settings.of(host)
     assert hba_lines(settings) == [
         "host airflow airflow 127.0.0.1/32 scram-sha-256",
         "host airflow airflow ::1/128 scram-sha-256",
         "host airflow airflow 192.0.2.2/32 scram-sha-256",
+        "host airflow airflow 198.51.100.7/32 scram-sha-256",
+        "host airflow airflow 10.0.0.0/8 scram-sha-256",
+        "host airflow airflow 2001:db8::1/128 scram-sha-256",
     ]
     assert listen(settings) == "localhost,192.0.2.1"
 
