@@ -55,6 +55,38 @@ class FileDigest(FactBase[Digest | None]):
 
 
 @dataclass(frozen=True)
+class Apt:
+    """Which packages there are, and whether apt's lists are of today."""
+
+    installed: frozenset[str]
+    fresh: bool
+
+
+APT_STAMP = "/var/lib/apt/periodic/update-success-stamp"
+"""What Debian's own timers touch after an update, and pyinfra too."""
+
+
+class AptPackages(FactBase[Apt]):
+    """Which of ``packages`` are installed."""
+
+    @staticmethod
+    def default() -> Apt:
+        return Apt(frozenset(), False)
+
+    def command(self, packages: list[str]) -> StringCommand:
+        return StringCommand(
+            "dpkg-query -W -f '${db:Status-Status} ${Package}\\n'",
+            *map(QuoteString, packages),
+            f"2>/dev/null; find {APT_STAMP} -mmin -1440 2>/dev/null || true",
+        )
+
+    def process(self, output: list[str]) -> Apt:
+        words = [line.split() for line in output]
+        installed = frozenset(pair[1] for pair in words if pair[0] == "installed")
+        return Apt(installed, [APT_STAMP] in words)
+
+
+@dataclass(frozen=True)
 class Installed:
     """A Python environment on the host."""
 
@@ -100,6 +132,8 @@ class Unit:
     """Files that changed after the unit started."""
     digests: Mapping[str, str]
     """Checksums of the files that it reads."""
+    drop_ins: tuple[str, ...] = ()
+    """Files of an administrator that change it."""
 
 
 class UnitState(FactBase[Unit]):
@@ -112,7 +146,7 @@ class UnitState(FactBase[Unit]):
     def command(self, unit: str, started: str, reads: list[str]) -> StringCommand:
         paths = [QuoteString(path) for path in reads]
         return StringCommand(
-            "systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload",
+            "systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload -p DropInPaths",
             QuoteString(unit),
             "2>/dev/null; find",
             *paths,
@@ -125,12 +159,14 @@ class UnitState(FactBase[Unit]):
 
     def process(self, output: list[str]) -> Unit:
         sums = [line.split("  ", 1) for line in output if "  /" in line]
+        added = [line.partition("=")[2] for line in output if line.startswith("DropInPaths=")]
         return Unit(
             active=not {"ActiveState=active", "ActiveState=activating"}.isdisjoint(output),
             enabled="UnitFileState=enabled" in output,
             reload="NeedDaemonReload=yes" in output,
             newer=tuple(line for line in output if line.startswith("/")),
             digests={path: digest for digest, path in sums},
+            drop_ins=tuple(p for line in added for p in line.split() if p.startswith("/etc/")),
         )
 
 

@@ -32,7 +32,7 @@ def deploy_firewall(settings: Settings | None = None) -> None:
     ports = allowed(settings)
     if not ports:
         return
-    packages("Install nftables", ["nftables"])
+    packages(name="Install nftables", packages=["nftables"])
     texts = {
         RULES: template("airflow-firewall.nft", ports=ports),
         f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),

@@ -26,6 +26,14 @@ _ALWAYS = {
 }
 
 
+_HINT = (
+    "the packages could not be installed: where the package index is out of reach,"
+    " python_index_url names a mirror and python_proxy a way to it"
+)
+FROM_INDEX = f"|| {{ echo {shlex.quote(_HINT)} >&2; false; }}"
+"""What stands behind a command that needs the package index."""
+
+
 def with_variables(variables: Mapping[str, str], *words: object) -> StringCommand:
     """Run a command with variables that stand in no argument and no log."""
     exports = "\n".join(f"export {n}={shlex.quote(v)}" for n, v in {**_ALWAYS, **variables}.items())
@@ -53,11 +61,11 @@ class Pip:
 
     def install(self, path: str, variables: Mapping[str, str], lock: str) -> StringCommand:
         """Install the pins of the file ``lock`` and nothing else."""
-        return pip(path, variables, "install --no-deps -r", QuoteString(lock))
+        return pip(path, variables, "install --no-deps -r", QuoteString(lock), FROM_INDEX)
 
     def resolve(self, path: str, variables: Mapping[str, str], requirements: str) -> StringCommand:
         """Install what the file ``requirements`` asks for, and what that needs."""
-        return pip(path, variables, "install -r", QuoteString(requirements))
+        return pip(path, variables, "install -r", QuoteString(requirements), FROM_INDEX)
 
     def freeze(self, path: str) -> StringCommand:
         """Write down what is installed."""
@@ -85,12 +93,12 @@ class Uv:
         Compiled at once: the services run as a user who can't write here.
         """
         words = ("pip install --no-deps --compile-bytecode --python", QuoteString(path))
-        return self._uv(variables, *words, "-r", QuoteString(lock))
+        return self._uv(variables, *words, "-r", QuoteString(lock), FROM_INDEX)
 
     def resolve(self, path: str, variables: Mapping[str, str], requirements: str) -> StringCommand:
         """Install what the file ``requirements`` asks for, and what that needs."""
         words = ("pip install --compile-bytecode --python", QuoteString(path))
-        return self._uv(variables, *words, "-r", QuoteString(requirements))
+        return self._uv(variables, *words, "-r", QuoteString(requirements), FROM_INDEX)
 
     def freeze(self, path: str) -> StringCommand:
         """Write down what is installed."""

@@ -92,6 +92,8 @@ def running(
         host.noop(f"{unit} is started by its package")
         return
     have = host.get_fact(UnitState, unit=unit, started=started, reads=list(reads))
+    if have.drop_ins:
+        host.log(f"{unit} is also changed by {', '.join(have.drop_ins)}: left alone", logger.info)
     rewritten = [
         path
         for path, text in reads.items()

@@ -30,7 +30,7 @@ from .system import packages
 def deploy_postgresql(settings: Settings | None = None) -> None:
     """Install PostgreSQL with a role and a database for Airflow; works alone."""
     settings = Settings.of(host, settings)
-    packages("Install the server", ["postgresql"])
+    packages(name="Install the server", packages=["postgresql"])
     text = template("postgresql.conf", settings=settings, listen=listen(settings))
     cluster_settings(name="Configure the server", text=text)
     opened = cluster_access(name="Configure who may connect", lines=hba_lines(settings))

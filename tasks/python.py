@@ -16,7 +16,7 @@ from pyinfra.operations import files
 from . import locks, releases
 from .deploys import deploy
 from .facts import PythonEnvironment, shell
-from .installers import Pip, Uv, pip
+from .installers import FROM_INDEX, Pip, Uv, pip
 from .operations import Commands
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
@@ -37,8 +37,8 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
     python = choose_interpreter(settings)
     os_packages = releases.os_packages(settings.release, settings.extras)
     packages(
-        "Install Python and what the packages are built with",
-        [*python.packages, "python3-venv", *os_packages],
+        name="Install Python and what the packages are built with",
+        packages=[*python.packages, "python3-venv", *os_packages],
     )
     _build_aids(settings)
     bootstrap_environment(
@@ -130,7 +130,7 @@ def bootstrap_environment(
         return
     folder = QuoteString(path)
     yield StringCommand("rm -rf", folder, "&& python3 -m venv", folder)
-    yield pip(path, variables, "install", *map(QuoteString, pins))
+    yield pip(path, variables, "install", *map(QuoteString, pins), FROM_INDEX)
     yield shell("touch ", folder, "/.complete")
 
 

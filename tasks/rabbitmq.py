@@ -30,7 +30,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     texts = configuration(settings)
     _configure(texts)
     # The configuration comes first: the broker never listens with Debian's defaults.
-    installed = packages("Install the broker", ["rabbitmq-server"])
+    installed = packages(name="Install the broker", packages=["rabbitmq-server"])
     running(
         name="Run the broker",
         unit="rabbitmq-server.service",

@@ -5,34 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyinfra import host
-from pyinfra.api import operation
-from pyinfra.api.operation import OperationMeta
+from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.facts.files import FileContents
-from pyinfra.operations import apt, files, server
+from pyinfra.operations import files, server
 
 from .deploys import deploy
-from .facts import OwnName
+from .facts import APT_STAMP, AptPackages, OwnName
 from .operations import Commands, text_file, with_block, without_block
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
+_LOCK_WITHIN = 600
+"""Seconds to wait for another process that holds one of apt's locks, such as a new host's own."""
 
-def packages(name: str, wanted: Sequence[str]) -> OperationMeta:
-    """Install apt packages, with lists of today, waiting while another process holds apt's lock."""
-    return apt.packages(
-        name=name,
-        packages=list(wanted),
-        update=True,
-        cache_time=86400,
-        no_recommends=True,
-        extra_install_args="-o DPkg::Lock::Timeout=600",
-    )
+# `apt-get update` has no option to wait for its lock.
+_UPDATE = (
+    f"end=$(($(date +%s) + {_LOCK_WITHIN})); while ! said=$(LC_ALL=C apt-get update -q 2>&1); do"
+    ' case $said in *"held by process"*) test $(date +%s) -lt $end && sleep 2 && continue ;; esac;'
+    f' echo "$said" >&2; exit 1; done; touch {APT_STAMP}'
+)
+
+_INSTALL = (
+    "DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends"
+    f" -o DPkg::Lock::Timeout={_LOCK_WITHIN}"
+    ' -o Dpkg::Options::="--force-confdef" -o Dpkg::Options::="--force-confold"'
+)
+
+
+@operation()
+def packages(packages: Sequence[str]) -> Commands:
+    """Install apt packages, with lists of today, waiting while another process holds apt's locks.
+
+    Lists grow old every day; that alone is no change.
+    """
+    have = host.get_fact(AptPackages, packages=list(packages))
+    missing = [name for name in packages if name not in have.installed]
+    if not missing:
+        host.noop(f"{', '.join(packages)} are installed")
+        return
+    if not have.fresh:
+        yield _UPDATE
+    yield StringCommand(_INSTALL, *map(QuoteString, missing))
 
 
 @deploy("System")
 def deploy_system(settings: Settings | None = None) -> None:
     """Prepare a host for the components; ``settings`` default to the host's data."""
     settings = Settings.of(host, settings)
-    packages("Install the base packages", ["ca-certificates", "iproute2", "procps", "util-linux"])
+    packages(
+        name="Install the base packages",
+        packages=["ca-certificates", "iproute2", "procps", "util-linux"],
+    )
     host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
     own_name(name="Make the host's own name resolvable")
     if settings.airflow_components:

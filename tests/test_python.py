@@ -83,6 +83,27 @@ def deployment(
     return Deployment(str(folder / "inventory.py"), {}, deploy=str(folder / "deploy.py"))
 
 
+LOCK = """
+open(my $file, ">", $ARGV[0]) or die;
+my $whole = pack("s s x4 q q i x4", 1, 0, 0, 0, 0);
+fcntl($file, 6, $whole) or die "$ARGV[0] is locked: $!";
+sleep 10;
+"""
+
+
+@pytest.mark.parametrize("lock", ["/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend"])
+def test_who_holds_apt_s_lock_is_waited_for_and_an_index_out_of_reach_is_told(
+    deployment: Deployment, host: Host, lock: str
+) -> None:
+    host.ssh("rm -f /var/lib/apt/periodic/*; cat > /root/lock.pl", input=LOCK)
+    host.ssh(f"setsid perl /root/lock.pl {lock} </dev/null >/dev/null 2>&1 & sleep 1; pgrep perl")
+    run = deployment.show("-y", python_index_url="http://127.0.0.1:9/simple")
+    assert host.ssh("dpkg-query -Wf '${db:Status-Status}' python3-venv").stdout == "installed"
+    assert run.code != 0
+    assert "where the package index is out of reach, python_index_url names" in run.output
+    host.ssh("apt-get purge -qq -y python3-venv")
+
+
 def test_constraints_do_instead_of_a_lock(deployment: Deployment, host: Host) -> None:
     run = deployment.show("-y", "-vvv")
     assert run.code == 0, run.output

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tasks.secrets import GENERATORS
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
 from tests.rest import Airflow
+from tests.watch import shown, watched
 
 pytestmark = pytest.mark.docker
 
 DAGS = Path(__file__).parent / "dags"
+# Characters that a URL, a shell and a configuration file each read as their own.
+AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"
 CASES = [("3.3.2", "bookworm"), ("3.3.2", "trixie"), ("2.11.2", "bookworm")]
 
 
@@ -25,6 +29,9 @@ class Stack:
     deployment: Deployment
     run: Run
     airflow: Airflow
+    secrets: dict[str, str]
+    seen: str
+    """What a stranger on the host could see while it was deployed."""
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} on {case[1]}")
@@ -40,14 +47,15 @@ def stack(
         environment={
             "AIRFLOW_HOST": host.address,
             "AIRFLOW_VERSION": release,
-            # Characters that a URL, a shell and a configuration file each read as their own.
-            "POSTGRESQL_PASSWORD": "p@ss/w:rd%2F$HOME'\"`\\ #?&",
+            "POSTGRESQL_PASSWORD": AWKWARD,
         },
     )
-    run = deployment.run()
+    with watched(host) as seen:
+        run = deployment.show("-y", "-vvv", "--diff")
     assert run.code == 0, run.output
-    password = json.loads(secrets.read_text())["airflow_admin_password"]
-    yield Stack(host, deployment, run, Airflow(host.address, password, release))
+    known = json.loads(secrets.read_text()) | {"postgresql_password": AWKWARD}
+    airflow = Airflow(host.address, known["airflow_admin_password"], release)
+    yield Stack(host, deployment, run, airflow, known, seen.text)
     network.drop(host)
 
 
@@ -67,6 +75,14 @@ def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
     log = airflow.log("failing", run, "fail")
     assert "the reason that a person looks for" in log
     assert "RuntimeError" in log
+
+
+def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:
+    secrets = {name: stack.secrets[name] for name in GENERATORS}
+    assert "airflow_probe.py" in stack.seen
+    assert shown(secrets, stack.seen) == []
+    assert "/etc/airflow/secrets.env" in stack.run.output
+    assert shown(secrets, stack.run.output) == []
 
 
 def test_a_wrong_password_is_refused(stack: Stack) -> None:

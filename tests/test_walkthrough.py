@@ -83,6 +83,7 @@ def test_a_dry_run_on_the_fresh_host_lists_every_step_and_touches_nothing(stack:
 
 
 def test_the_next_plan_is_empty_and_the_next_run_changes_nothing(stack: Stack) -> None:
+    stack.host.ssh("touch -d '2 days ago' /var/lib/apt/periodic/update-success-stamp")
     assert stack.deployment.dry().planned == []
     run = stack.deployment.run()
     assert (run.code, run.changed) == (0, [])
@@ -251,6 +252,24 @@ SERVICES = [
             ["RabbitMQ | Create the user airflow with its virtual host"],
         ),
         (
+            "rabbitmqctl -q delete_vhost airflow </dev/null",
+            ["RabbitMQ | Create the user airflow with its virtual host"],
+        ),
+        (
+            "rabbitmqctl -q clear_permissions -p airflow airflow </dev/null",
+            ["RabbitMQ | Create the user airflow with its virtual host"],
+        ),
+        (
+            "sed -i \"s/^listen_addresses.*/listen_addresses = '*'/\""
+            " /etc/postgresql/*/main/conf.d/50-airflow.conf",
+            ["PostgreSQL | Configure the server", "PostgreSQL | Run the server"],
+        ),
+        (
+            "/opt/airflow/current/bin/pip install -q --cert /etc/ssl/certs/ca-certificates.crt"
+            " cowsay==5.0",
+            ["Python | Make the environment of Airflow 1.8.2", *SERVICES],
+        ),
+        (
             "chmod 644 /etc/airflow/secrets.env",
             ["Airflow | Write /etc/airflow/secrets.env"],
         ),
@@ -282,6 +301,17 @@ def test_what_somebody_changed_is_planned_and_mended(
     stack.host.ssh(broken)
     plan, run, after = stack.deployment.dry(), stack.deployment.run(), stack.deployment.dry()
     assert (plan.planned, run.changed, after.planned) == (mended, mended, [])
+
+
+def test_somebody_else_s_drop_in_is_left_alone_and_named(stack: Stack) -> None:
+    file = "/etc/systemd/system/airflow-worker.service.d/nice.conf"
+    stack.host.ssh(f"mkdir -p {Path(file).parent} && printf '[Service]\\nNice=5\\n' > {file}")
+    stack.host.ssh("systemctl daemon-reload")
+    plan, run = stack.deployment.dry(), stack.deployment.run()
+    assert (plan.planned, run.changed) == ([], [])
+    for said in (plan.output, run.output):
+        assert f"airflow-worker.service is also changed by {file}: left alone" in said
+    stack.host.ssh(f"test -e {file} && rm -r {Path(file).parent} && systemctl daemon-reload")
 
 
 def test_a_restart_that_a_broken_run_left_undone_is_made_up_for(stack: Stack) -> None:
