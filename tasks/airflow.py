@@ -192,7 +192,9 @@ def schema(migrations: Mapping[str, str], *, create: str, upgrade: str) -> Comma
     if answer == "yes" or can_not_be_asked(answer):
         host.noop("the schema is the release's")
         return
-    yield f"airflow {create if answer in ('', 'none') else upgrade}"
+    # The lock lets an end come to what a killed run has started.
+    command = create if answer in ("", "none") else upgrade
+    yield f"flock /run/airflow-schema.lock airflow {command}"
 
 
 @operation()

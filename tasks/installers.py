@@ -34,10 +34,17 @@ FROM_INDEX = f"|| {{ echo {shlex.quote(_HINT)} >&2; false; }}"
 """What stands behind a command that needs the package index."""
 
 
+ALONE = "exec 9> /run/airflow-python.lock && flock 9 &&"
+"""What stands before a command that changes an environment.
+
+What a killed run has started goes on for a while on the host; the next run waits for it.
+"""
+
+
 def with_variables(variables: Mapping[str, str], *words: object) -> StringCommand:
     """Run a command with variables that stand in no argument and no log."""
     exports = "\n".join(f"export {n}={shlex.quote(v)}" for n, v in {**_ALWAYS, **variables}.items())
-    return StringCommand('eval "$(cat)" &&', *words, _stdin=exports)
+    return StringCommand(ALONE, 'eval "$(cat)" &&', *words, _stdin=exports)
 
 
 def pip(path: str, variables: Mapping[str, str], *words: object) -> StringCommand:
@@ -57,7 +64,7 @@ class Pip:
         """Make an empty environment."""
         seeds = [f"--{name}={version}" for name, version in self.seeds.items()]
         virtualenv = f"{self.bootstrap}/bin/virtualenv --quiet --no-download"
-        return StringCommand(virtualenv, "-p", self.python, *seeds, QuoteString(path))
+        return StringCommand(ALONE, virtualenv, "-p", self.python, *seeds, QuoteString(path))
 
     def install(self, path: str, variables: Mapping[str, str], lock: str) -> StringCommand:
         """Install the pins of the file ``lock`` and nothing else."""

@@ -16,7 +16,7 @@ from pyinfra.operations import files
 from . import locks, releases
 from .deploys import deploy
 from .facts import PythonEnvironment, shell
-from .installers import FROM_INDEX, Pip, Uv, pip
+from .installers import ALONE, FROM_INDEX, Pip, Uv, pip
 from .operations import Commands
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
@@ -129,7 +129,7 @@ def bootstrap_environment(
         host.noop(f"{path} has {', '.join(pins)}")
         return
     folder = QuoteString(path)
-    yield StringCommand("rm -rf", folder, "&& python3 -m venv", folder)
+    yield StringCommand(ALONE, "rm -rf", folder, "&& python3 -m venv", folder)
     yield pip(path, variables, "install", *map(QuoteString, pins), FROM_INDEX)
     yield shell("touch ", folder, "/.complete")
 
@@ -159,7 +159,7 @@ def locked_environment(
             host.log(f"Will mend {path}: {difference}", logger.info)
         yield shell("rm -f ", QuoteString(f"{path}/.complete"))
     else:
-        yield StringCommand("rm -rf", QuoteString(path))
+        yield StringCommand(ALONE, "rm -rf", QuoteString(path))
         yield installer.create(path)
         difference = locks.Difference(tuple(sorted(wanted.pins)), ())
     if difference.foreign:

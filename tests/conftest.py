@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import Network
+from tests.hosts import TESTS, Network
 
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     """The network of the test hosts."""
-    with Network("pyinfra-airflow-test") as network:
+    with Network(TESTS) as network:
         yield network

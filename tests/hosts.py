@@ -3,6 +3,7 @@
 import ipaddress
 import subprocess
 import time
+import zlib
 from typing import Any
 
 import docker
@@ -12,6 +13,8 @@ from tests import host_image
 from tests.host_image import CACHE, KEY, say
 
 LABEL = "pyinfra-airflow.network"
+TESTS = f"pyinfra-airflow-test-{zlib.crc32(__file__.encode()):08x}"
+"""The network of the tests of this checkout: those of another one have theirs."""
 UP_WITHIN = 120
 LOAD_DOWNLOADS = "cp /var/cache/apt/shared/*.deb /var/cache/apt/archives/ 2>/dev/null || true"
 # The move makes a package appear whole, also for the other hosts that start just then.

@@ -9,11 +9,11 @@ import pytest
 
 from tests import airflow_1_8, rest
 from tests.cli import ROOT
-from tests.hosts import LABEL, Host
+from tests.hosts import LABEL, TESTS, Host
 
 pytestmark = pytest.mark.docker
 
-NAME = "pyinfra-airflow-test-demo"
+NAME = f"{TESTS}-demo"
 
 
 def demo(*options: str) -> str:
