@@ -8,7 +8,6 @@ from io import StringIO
 from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
-from pyinfra.operations import files
 
 from . import airflow_cfg
 from .airflow_cfg import reachable
@@ -134,12 +133,8 @@ def unit_text(settings: Settings, component: Component) -> str:
 def _helpers(settings: Settings) -> None:
     release = settings.release
     for name in host.loop(("airflow_probe.py", *_imported(settings), release.login_script)):
-        files.put(
-            name=f"Deliver {name}",
-            src=str(resource(f"lib/{name}")),
-            dest=f"{ENVIRONMENT}/lib/{name}",
-            mode="644",
-        )
+        text = resource(f"lib/{name}").read_text()
+        text_file(name=f"Deliver {name}", path=f"{ENVIRONMENT}/lib/{name}", text=text)
     commands = {
         f"{ENVIRONMENT}/bin/as-airflow": template("as-airflow", configuration=CONFIGURATION),
         "/usr/local/bin/airflow": template("airflow", environment=ENVIRONMENT),

@@ -81,9 +81,9 @@ class AptPackages(FactBase[Apt]):
         )
 
     def process(self, output: list[str]) -> Apt:
-        words = [line.split() for line in output]
-        installed = frozenset(pair[1] for pair in words if pair[0] == "installed")
-        return Apt(installed, [APT_STAMP] in words)
+        pairs = (line.partition(" ") for line in output)
+        installed = frozenset(name for state, _, name in pairs if state == "installed")
+        return Apt(installed, APT_STAMP in output)
 
 
 @dataclass(frozen=True)

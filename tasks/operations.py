@@ -14,7 +14,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
 
-from .facts import FileDigest, UnitState
+from .facts import Digest, FileDigest, UnitState
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 
@@ -44,6 +44,10 @@ def text_file(
     path: str, text: str, *, user: str = "root", group: str = "root", mode: str = "644"
 ) -> Commands:
     """Write a file, shown in a diff also when its folder is still to be made."""
+    # One look, where pyinfra's own operation takes two.
+    if host.get_fact(FileDigest, path=path) == Digest(digest(text), user, group, mode):
+        host.noop(f"{path} is as it should be")
+        return
     yield from files.put._inner(
         src=StringIO(text), dest=path, user=user, group=group, mode=mode, create_remote_dir=False
     )
