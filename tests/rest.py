@@ -14,6 +14,7 @@ class Airflow:
     def __init__(self, address: str, password: str, release: str) -> None:
         self.url = f"http://{address}:8080"
         self.password = password
+        self.release = release
         self.modern = release.startswith("3.")
         self.api = f"{self.url}/api/{'v2' if self.modern else 'v1'}"
 

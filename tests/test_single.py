@@ -18,6 +18,8 @@ pytestmark = pytest.mark.docker
 DAGS = Path(__file__).parent / "dags"
 # Characters that a URL, a shell and a configuration file each read as their own.
 AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"
+# Release -> remote commands of a run on a host that is as it should be.
+COMMANDS = {"3.3.2": 71, "2.11.2": 66}
 CASES = [("3.3.2", "bookworm"), ("3.3.2", "trixie"), ("2.11.2", "bookworm")]
 
 
@@ -109,6 +111,14 @@ def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> 
     everywhere = {line.split()[3] for line in sockets}
     opened = {port for port in everywhere if not port.startswith(("127.", "[::1]"))}
     assert opened == {"0.0.0.0:22", "[::]:22", "0.0.0.0:8080"}
+
+
+def test_a_run_that_changes_nothing_sends_few_commands(stack: Stack) -> None:
+    """Each costs a round trip, whatever the machine: a greater number is a slower run."""
+    run = stack.deployment.show("-y", "-vv")
+    assert run.code == 0, run.output
+    commands = [line for line in run.output.splitlines() if ">>> " in line]
+    assert len(commands) <= COMMANDS[stack.airflow.release]
 
 
 def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:
