@@ -28,6 +28,7 @@ class Stack:
     inventory: Path
     deployment: Deployment
     airflow: Airflow
+    fresh_plan: Run
     first_run: Run
 
     @property
@@ -58,9 +59,9 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         text = re.sub(rf'\("{name}", {{"ssh_hostname": "[^"]+"', _entry(name, host), text)
     inventory.write_text(text)
     deployment = Deployment(str(inventory), _access(hosts, folder) | {"airflow_dags": str(dags)})
-    run = deployment.run()
+    plan, run = deployment.dry(), deployment.run()
     assert run.code == 0, run.output
-    stack = Stack(hosts, inventory, deployment, None, run)  # type: ignore[arg-type]
+    stack = Stack(hosts, inventory, deployment, None, plan, run)  # type: ignore[arg-type]
     password = stack.secrets["airflow_admin_password"]
     stack.airflow = Airflow(hosts["web1"].address, password, "3.3.2")
     yield stack
@@ -83,6 +84,10 @@ def _access(hosts: dict[str, Host], folder: Path) -> dict[str, str]:
         "ssh_known_hosts_file": str(known),
         "ssh_strict_host_key_checking": "yes",
     }
+
+
+def test_the_first_run_does_what_the_plan_of_five_bare_hosts_announced(stack: Stack) -> None:
+    assert stack.fresh_plan.planned == stack.first_run.changed
 
 
 def test_tasks_run_on_the_workers_of_their_queues_and_their_logs_are_readable(

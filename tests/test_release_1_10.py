@@ -11,7 +11,7 @@ import requests
 
 from tasks import releases
 from tests.airflow_1_10 import Airflow
-from tests.cli import Deployment, Run
+from tests.cli import Deployment
 from tests.hosts import Host, Network
 from tests.test_walkthrough import FAILING_DAG
 
@@ -37,12 +37,11 @@ PythonOperator(task_id="ask", python_callable=ask, dag=dag)
 
 @dataclass
 class Stack:
-    """A deployed host, and what the first run said."""
+    """A deployed host."""
 
     host: Host
     deployment: Deployment
     airflow: Airflow
-    first_run: Run
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     run = deployment.run()
     assert run.code == 0, run.output
-    yield Stack(host, deployment, Airflow(host, password), run)
+    yield Stack(host, deployment, Airflow(host, password))
 
 
 def test_the_next_plan_is_empty_and_the_next_run_changes_nothing(stack: Stack) -> None:
