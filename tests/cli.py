@@ -101,11 +101,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def sudo_user(host: Host) -> dict[str, Any]:
+def sudo_user(host: Host, password: str | None = None) -> dict[str, Any]:
     """Make a user who may use sudo, as cloud images have one, and give pyinfra's data for it."""
     host.exec(
         "useradd --create-home --shell /bin/bash debian"
         " && cp -r /root/.ssh /home/debian/ && chown -R debian: /home/debian/.ssh"
-        " && echo 'debian ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/debian"
+        f" && echo 'debian ALL=(ALL) {'' if password else 'NOPASSWD:'} ALL' > /etc/sudoers.d/debian"
     )
-    return host.data | {"ssh_user": "debian"}
+    if password is None:
+        return host.data | {"ssh_user": "debian"}
+    host.exec(f"echo 'debian:{password}' | chpasswd")
+    return host.data | {"ssh_user": "debian", "_sudo_password": password}

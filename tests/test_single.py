@@ -18,6 +18,8 @@ pytestmark = pytest.mark.docker
 DAGS = Path(__file__).parent / "dags"
 # Characters that a URL, a shell and a configuration file each read as their own.
 AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"
+# Distribution -> what sudo asks for there.
+SUDO_PASSWORDS = {"trixie": "let-me-in"}
 # Release -> remote commands of a run on a host that is as it should be.
 COMMANDS = {"3.3.2": 71, "2.11.2": 66}
 CASES = [("3.3.2", "bookworm"), ("3.3.2", "trixie"), ("2.11.2", "bookworm")]
@@ -43,9 +45,10 @@ def stack(
     release, distribution = request.param
     secrets = tmp_path_factory.mktemp("secrets") / "secrets.json"
     host = network.host(f"single-{distribution}-{release[0]}", distribution=distribution)
+    user = sudo_user(host, SUDO_PASSWORDS.get(distribution))
     deployment = Deployment(
         "inventories/single.py",
-        {**sudo_user(host), "airflow_secrets_file": str(secrets)},
+        {**user, "airflow_secrets_file": str(secrets)},
         environment={
             "AIRFLOW_HOST": host.address,
             "AIRFLOW_VERSION": release,
@@ -85,6 +88,15 @@ def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:
     assert shown(secrets, stack.seen) == []
     assert "/etc/airflow/secrets.env" in stack.run.output
     assert shown(secrets, stack.run.output) == []
+
+
+def test_a_wrong_sudo_password_ends_the_run(stack: Stack) -> None:
+    if "_sudo_password" not in stack.deployment.data:
+        pytest.skip("sudo asks for no password here")
+    run = stack.deployment.show("-y", _sudo_password="wrong")
+    assert run.code != 0
+    assert "incorrect password attempts" in run.output
+    assert "Starting operation" not in run.output
 
 
 def test_a_wrong_password_is_refused(stack: Stack) -> None:
