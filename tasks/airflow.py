@@ -95,7 +95,6 @@ def _service(settings: Settings, component: Component, changed: Iterable[Operati
         component=component.description,
         unit=unit,
         probe=_probe(settings, component),
-        seconds=_WORKS_WITHIN,
         changed=[started],
     )
 
@@ -210,10 +209,9 @@ def healthy(
     unit: str,
     probe: Sequence[str],
     *,
-    seconds: int,
     changed: Iterable[OperationMeta],
 ) -> Commands:
-    """Wait until a component works, and fail when it does not within ``seconds``.
+    """Wait until a component works, and fail when it does not in time.
 
     One that nothing has touched may be on its way back by itself, from a crash or to a server that
     was down, and waiting for it is no change. One that stays away is restarted: a scheduler of
@@ -226,4 +224,4 @@ def healthy(
             host.noop(f"the {component} works")
             return
         yield f"systemctl restart {unit}"
-    yield StringCommand(PROBE, *map(QuoteString, probe), str(seconds))
+    yield StringCommand(PROBE, *map(QuoteString, probe), str(_WORKS_WITHIN))

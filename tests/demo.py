@@ -28,12 +28,14 @@ RUNS_WITHIN = 600
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--release", choices=DISTRIBUTIONS, default="3.3.2")
-    parser.add_argument("--name", default="demo", help="tells several demos apart")
+    parser.add_argument("--name", help="tells several demos apart")
     parser.add_argument("--down", action="store_true", help="remove the demo host")
     arguments = parser.parse_args()
-    network = Network(arguments.name)
+    suffix = f"-{arguments.name}" if arguments.name else ""
+    network = Network(f"demo{suffix}")
     network.remove()
-    secrets = SECRETS / f"{arguments.name}.json"
+    # A name of its own: another inventory's secrets must not be removed.
+    secrets = SECRETS / f"demo{suffix}.json"
     secrets.unlink(missing_ok=True)
     if arguments.down:
         say("the demo host is removed")
@@ -43,14 +45,14 @@ def main() -> None:
     deploy(host, arguments.release, secrets)
     run_dag(host, arguments.release)
     password = json.loads(secrets.read_text())["airflow_admin_password"]
-    name = "" if arguments.name == "demo" else f" --name {arguments.name}"
+    option = f" --name {arguments.name}" if arguments.name else ""
     print(f"""
 Airflow {arguments.release} has run the DAG {DAG}.
 
   web UI    http://{host.address}:8080
   login     admin
   password  {password}
-  remove    scripts/demo{name} --down
+  remove    scripts/demo{option} --down
 """)
 
 

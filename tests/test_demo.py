@@ -13,7 +13,7 @@ from tests.hosts import LABEL, TESTS, Host
 
 pytestmark = pytest.mark.docker
 
-NAME = f"{TESTS}-demo"
+NAME = TESTS
 
 
 def demo(*options: str) -> str:
@@ -32,7 +32,7 @@ def demo(*options: str) -> str:
 
 def containers() -> list[docker.models.containers.Container]:
     """List the demo's hosts."""
-    return docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}={NAME}"})
+    return docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}=demo-{NAME}"})
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def schema(*pairs):
 
 
 def versions(table):
-    if not query("SELECT to_regclass(%s) IS NOT NULL", table)[0]:
+    if not exists(table):
         return set()
     return set(query("SELECT array_agg(version_num) FROM " + table)[0] or ())
 
@@ -91,8 +91,7 @@ def assigned(name, text):
 
 def login(name, email):
     password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n")
-    fab = query("SELECT to_regclass('ab_user') IS NOT NULL")[0]
-    row = query(FAB_LOGIN if fab else PASSWORD_AUTH_LOGIN, name)
+    row = query(FAB_LOGIN if exists("ab_user") else PASSWORD_AUTH_LOGIN, name)
     return bool(row and row[0] == email and row[1] and matches(password, row[1]))
 
 
