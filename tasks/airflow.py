@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable
 from io import StringIO
+from pathlib import Path
 
 from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -12,22 +14,14 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg
 from .airflow_cfg import reachable
 from .deploys import deploy
-from .facts import PROBE, ProbeAnswer
-from .operations import (
-    Commands,
-    can_not_be_asked,
-    running,
-    secret_file,
-    text_file,
-    will_have_changed,
-)
+from .facts import PROBE, ProbeAnswers, Question, Watched, look
+from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
 from .python import CURRENT
 from .releases import Component
 from .resources import resource, template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
 ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
-SECRETS = f"{CONFIGURATION}/secrets.env"
 IMPORTED = ("airflow_api_deny.py", "airflow_hostname.py")
 """Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
 _WORKS_WITHIN = 180
@@ -40,8 +34,9 @@ _RETURN_WITHIN = 90
 def deploy_airflow(settings: Settings | None = None) -> None:
     """Configure Airflow on a host and give administrators the ``airflow`` command."""
     settings = Settings.of(host, settings)
-    _helpers(settings)
-    _configuration(settings)
+    release = settings.release
+    library = _library(("airflow_probe.py", *IMPORTED, *release.helpers, release.login_script))
+    place({**library, **_commands(), **configuration(settings)})
 
 
 @deploy("Database")
@@ -49,18 +44,22 @@ def deploy_database(settings: Settings | None = None) -> None:
     """Make the schema and the administrator's login, from one host for all."""
     settings = Settings.of(host, settings)
     release = settings.release
+    user, email = settings.airflow_admin_user, settings.airflow_admin_email
+    migrations = (f"{table}={folder}" for table, folder in release.migrations.items())
+    questions = (("schema", *migrations), ("login", user, email))
+    password = settings.secret("airflow_admin_password")
     schema(
         name="Bring the schema to the release",
-        migrations=release.migrations,
         create=release.create_schema,
         upgrade=release.upgrade_schema,
+        questions=questions,
+        password=password,
     )
     login(
-        name=f"Create the login {settings.airflow_admin_user}",
+        name=f"Create the login {user}",
         script=release.login_script,
-        user=settings.airflow_admin_user,
-        email=settings.airflow_admin_email,
-        password=settings.secret("airflow_admin_password"),
+        questions=questions,
+        password=password,
     )
 
 
@@ -73,41 +72,48 @@ def deploy_services(
     ``changed`` are steps after which the processes have to start anew.
     """
     settings = Settings.of(host, settings)
+    here = settings.airflow_components
+    units = {unit_path(component): File(unit_text(settings, component)) for component in here}
+    read = _read(settings)
+    texts = {path: file.text for path, file in {**units, **read}.items()}
+    watched = {component: _watched(component, read) for component in here}
+    questions = {component: _question(settings, component) for component in here}
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
     for component in host.loop(settings.release.components):
-        if component.name in settings.topology.components:
-            _service(settings, component, changed)
+        if component not in here:
+            continue
+        path = unit_path(component)
+        file(name=f"Write {path}", path=path, wanted=units[path], among=tuple(units))
+        started = running(
+            name=f"Run {watched[component].unit}",
+            watched=watched[component],
+            texts=texts,
+            changed=changed,
+            among=tuple(watched.values()),
+        )
+        healthy(
+            name=f"Wait until the {component.description} works",
+            component=component.description,
+            unit=watched[component].unit,
+            question=questions[component],
+            changed=[started],
+            among=tuple(questions.values()),
+        )
 
 
-def _service(settings: Settings, component: Component, changed: Iterable[OperationMeta]) -> None:
-    unit = f"airflow-{component.name}.service"
-    path, text = f"/etc/systemd/system/{unit}", unit_text(settings, component)
-    text_file(name=f"Write {unit}", path=path, text=text)
-    started = running(
-        name=f"Run {unit}",
-        unit=unit,
-        started=_stamp(component),
-        reads={path: text, **_read(settings)},
-        changed=changed,
-    )
-    healthy(
-        name=f"Wait until the {component.description} works",
-        component=component.description,
-        unit=unit,
-        probe=_probe(settings, component),
-        changed=[started],
-    )
+def unit_path(component: Component) -> str:
+    """Give the file of a component's unit."""
+    return f"/etc/systemd/system/airflow-{component.name}.service"
 
 
-def _imported(settings: Settings) -> tuple[str, ...]:
-    return (*IMPORTED, *settings.release.helpers)
+def _watched(component: Component, read: Iterable[str]) -> Watched:
+    path = unit_path(component)
+    return Watched(Path(path).name, _stamp(component), (path, *read, *ENVIRONMENT_FILES))
 
 
-def _read(settings: Settings) -> dict[str, str | None]:
-    """Give what every process of Airflow reads: path -> text, if it is one of ours."""
-    modules = {f"{ENVIRONMENT}/lib/{name}": name for name in _imported(settings)}
-    texts = {path: resource(f"lib/{name}").read_text() for path, name in modules.items()}
-    return {**configuration(settings), **texts, **dict.fromkeys(ENVIRONMENT_FILES)}
+def _read(settings: Settings) -> dict[str, File]:
+    """Give the files of ours that every process of Airflow reads."""
+    return {**_library((*IMPORTED, *settings.release.helpers)), **configuration(settings)}
 
 
 def unit_text(settings: Settings, component: Component) -> str:
@@ -129,39 +135,35 @@ def unit_text(settings: Settings, component: Component) -> str:
     )
 
 
-def _helpers(settings: Settings) -> None:
-    release = settings.release
-    for name in host.loop(("airflow_probe.py", *_imported(settings), release.login_script)):
-        text = resource(f"lib/{name}").read_text()
-        text_file(name=f"Deliver {name}", path=f"{ENVIRONMENT}/lib/{name}", text=text)
-    commands = {
+def _library(names: Iterable[str]) -> dict[str, File]:
+    """Give files of ``files/lib`` as they are on a host."""
+    return {
+        f"{ENVIRONMENT}/lib/{name}": File(resource(f"lib/{name}").read_text()) for name in names
+    }
+
+
+def _commands() -> dict[str, File]:
+    """Give what an administrator calls, and what the ``airflow`` command calls."""
+    texts = {
         f"{ENVIRONMENT}/bin/as-airflow": template("as-airflow", configuration=CONFIGURATION),
         "/usr/local/bin/airflow": template("airflow", environment=ENVIRONMENT),
     }
-    for path in host.loop(commands):
-        text_file(name=f"Write {path}", path=path, text=commands[path], mode="755")
+    return {path: File(text, mode="755") for path, text in texts.items()}
 
 
-def configuration(settings: Settings) -> dict[str, str]:
-    """Give what Airflow's processes read: path -> text; the last one is secret."""
+def configuration(settings: Settings) -> dict[str, File]:
+    """Give Airflow's configuration: path -> file."""
+    environment = airflow_cfg.environment_file(airflow_cfg.environment(settings))
+    secrets = airflow_cfg.environment_file(airflow_cfg.secret_environment(settings))
+    cfg = airflow_cfg.render(settings)
     return {
-        f"{settings.airflow_home}/airflow.cfg": airflow_cfg.render(settings),
-        f"{CONFIGURATION}/airflow.env": airflow_cfg.environment_file(
-            airflow_cfg.environment(settings)
-        ),
-        SECRETS: airflow_cfg.environment_file(airflow_cfg.secret_environment(settings)),
+        f"{settings.airflow_home}/airflow.cfg": File(cfg, group="airflow", mode="640"),
+        f"{CONFIGURATION}/airflow.env": File(environment, group="airflow", mode="640"),
+        f"{CONFIGURATION}/secrets.env": File(secrets, group="airflow", mode="640", secret=True),
     }
 
 
-def _configuration(settings: Settings) -> None:
-    texts = configuration(settings)
-    secret = texts.pop(SECRETS)
-    for path in host.loop(texts):
-        text_file(name=f"Write {path}", path=path, text=texts[path], group="airflow", mode="640")
-    secret_file(name=f"Write {SECRETS}", path=SECRETS, text=secret, group="airflow", mode="640")
-
-
-def _probe(settings: Settings, component: Component) -> list[str]:
+def _question(settings: Settings, component: Component) -> Question:
     """Complete the words of a component's probe by this host's addresses."""
     web = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
     flower = f"http://{reachable(settings.airflow_flower_host)}:{settings.airflow_flower_port}"
@@ -171,18 +173,39 @@ def _probe(settings: Settings, component: Component) -> list[str]:
         "heartbeat": [_stamp(component)],
         "worker": [],
     }
-    return [*component.probe, *more[component.probe[0]]]
+    return (*component.probe, *more[component.probe[0]])
 
 
 def _stamp(component: Component) -> str:
     return f"/run/airflow-{component.name}/started"
 
 
+def _ask(
+    questions: tuple[Question, ...], *, within: int = 0, stdin: str | None = None
+) -> dict[Question, str]:
+    """Ask the probe: question -> its word, which is empty before Airflow is installed.
+
+    It is unknown where somebody took away what the probe needs.
+    """
+    # A stream, since pyinfra prints a fact's arguments with -v.
+    stream = None if stdin is None else StringIO(stdin)
+    words = look(ProbeAnswers, stdin=stream, questions=questions, within=within)
+    whole = len(words) == len(questions)
+    return {
+        question: words[number] if whole else "".join(words[-1:])
+        for number, question in enumerate(questions)
+    }
+
+
 @operation()
-def schema(migrations: Mapping[str, str], *, create: str, upgrade: str) -> Commands:
-    """Bring the metadata database to the release's schema, by Airflow's own commands."""
-    words = [f"{table}={folder}" for table, folder in migrations.items()]
-    answer = host.get_fact(ProbeAnswer, words=["schema", *words])
+def schema(
+    create: str, upgrade: str, *, questions: tuple[Question, ...], password: str
+) -> Commands:
+    """Bring the metadata database to the release's schema, by Airflow's own commands.
+
+    ``questions`` about the schema and the login are asked in one look, with the ``password``.
+    """
+    answer = _ask(questions, stdin=password)[questions[0]]
     if answer == "yes" or can_not_be_asked(answer):
         host.noop("the schema is the release's")
         return
@@ -192,11 +215,12 @@ def schema(migrations: Mapping[str, str], *, create: str, upgrade: str) -> Comma
 
 
 @operation()
-def login(script: str, user: str, email: str, password: str) -> Commands:
-    """Give an administrator a login with this password."""
-    # A stream, since pyinfra prints a fact's arguments with -v.
-    answer = host.get_fact(ProbeAnswer, words=["login", user, email], _stdin=StringIO(password))
-    if answer == "yes" or can_not_be_asked(answer):
+def login(script: str, *, questions: tuple[Question, ...], password: str) -> Commands:
+    """Give an administrator a login with this password; who it is stands in the last question."""
+    answers = _ask(questions, stdin=password)
+    _, user, email = questions[-1]
+    # Without a schema there is no answer to the last question, but one to the first.
+    if answers[questions[-1]] == "yes" or can_not_be_asked(answers[questions[0]]):
         host.noop(f"{user} has this login")
         return
     python = PROBE.replace("airflow_probe.py", script)
@@ -207,21 +231,21 @@ def login(script: str, user: str, email: str, password: str) -> Commands:
 def healthy(
     component: str,
     unit: str,
-    probe: Sequence[str],
+    question: Question,
     *,
     changed: Iterable[OperationMeta],
+    among: tuple[Question, ...],
 ) -> Commands:
     """Wait until a component works, and fail when it does not in time.
 
     One that nothing has touched may be on its way back by itself, from a crash or to a server that
     was down, and waiting for it is no change. One that stays away is restarted: a scheduler of
-    Airflow 1.8 whose database was gone may hang for ever.
+    Airflow 1.8 whose database was gone may hang for ever. ``among`` are the questions of one look.
     """
     if not will_have_changed(changed):
-        patience = _RETURN_WITHIN if state.is_executing else 0
-        answer = host.get_fact(ProbeAnswer, words=[*probe, str(patience)])
+        answer = _ask(among, within=_RETURN_WITHIN if state.is_executing else 0)[question]
         if answer == "yes" or can_not_be_asked(answer):
             host.noop(f"the {component} works")
             return
         yield f"systemctl restart {unit}"
-    yield StringCommand(PROBE, *map(QuoteString, probe), str(_WORKS_WITHIN))
+    yield StringCommand(f"{PROBE} {_WORKS_WITHIN}", QuoteString(json.dumps(question)))

@@ -14,7 +14,7 @@ from pyinfra.facts.files import FileContents
 from pyinfra.operations import files
 
 from .deploys import deploy
-from .facts import FolderDigests
+from .facts import DeliveredFolder, look
 from .operations import Commands
 from .settings import Settings
 
@@ -45,19 +45,18 @@ def delivered_folder(source: Path, path: str, *, user: str, group: str) -> Comma
         for file in sorted(source.rglob("*"))
         if file.is_file() and "__pycache__" not in file.parts
     }
-    have = host.get_fact(FolderDigests, path=path)
-    manifest = f"{path}.delivered"
-    before = host.get_fact(FileContents, path=manifest) or []
-    gone = [name for name in before if name not in local and name in have]
+    found = look(DeliveredFolder, path=path)
+    have = found.digests
+    gone = [name for name in found.before if name not in local and name in have]
     changes = [name for name, file in local.items() if have.get(name) != _sha256(file)]
-    if not changes and not gone and before == list(local):
+    if not changes and not gone and found.before == tuple(local):
         host.noop(f"{path} has every file of {source}")
         return
     yield from _deliver(local, changes, path, have, f"{user}:{group}")
     if gone:
         yield StringCommand("cd", QuoteString(path), "&& rm -f --", *map(QuoteString, gone))
     yield from files.put._inner(
-        src=StringIO("".join(f"{name}\n" for name in local)), dest=manifest, mode="644"
+        src=StringIO("".join(f"{name}\n" for name in local)), dest=f"{path}.delivered", mode="644"
     )
 
 

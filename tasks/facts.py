@@ -1,15 +1,19 @@
 """What pyinfra can't ask yet. No fact here fails: what can't be known is an empty answer.
 
-pyinfra prints a fact's arguments with -v, so none of them is a secret.
+Each command is a round trip, so a fact answers for many files, units or parts at once, and ``look``
+asks it once for all the steps that want to know. pyinfra prints a fact's arguments with -v, so none
+of them is a secret.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any, NamedTuple, TypeVar, cast
 
+from pyinfra import host, state
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
 from . import locks
@@ -24,34 +28,69 @@ def shell(*bits: object) -> StringCommand:
     return StringCommand(*bits, _separator="")
 
 
-@dataclass(frozen=True)
-class Digest:
-    """A file without its contents."""
+Answer = TypeVar("Answer")
 
-    sha256: str
+
+def look(fact: type[FactBase[Answer]], stdin: StringIO | None = None, **arguments: Any) -> Answer:
+    """Ask a host, and give the same answer again until a step has changed something there."""
+    answers = host.connector_data.setdefault("airflow_answers", {})
+    key = (fact, repr(arguments), state.is_executing, _changes())
+    if key not in answers:
+        answers[key] = host.get_fact(fact, **arguments, **({"_stdin": stdin} if stdin else {}))
+    return cast("Answer", answers[key])
+
+
+def _changes() -> int:
+    """Count the steps that have changed this host in this run."""
+    steps = (step.operation_meta for step in state.ops[host].values())
+    return sum(step.executed for step in steps)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or a folder without its contents."""
+
     user: str
     group: str
     mode: str
+    folder: bool = False
+    sha256: str = ""
+    """Empty for a folder."""
 
 
-class FileDigest(FactBase[Digest | None]):
-    """Owner, mode and checksum of a file; None when there is none."""
+class Paths(FactBase[dict[str, Found]]):
+    """Owner, mode and checksum of what is at ``paths``, without those where nothing is."""
 
-    @staticmethod
-    def default() -> Digest | None:
-        return None
+    default = dict
 
-    def command(self, path: str) -> StringCommand:
-        quoted = QuoteString(path)
+    def command(self, paths: tuple[str, ...]) -> StringCommand:
+        quoted = [QuoteString(path) for path in paths]
         return StringCommand(
-            "stat -c '%U %G %a'", quoted, "2>/dev/null && sha256sum <", quoted, "|| true"
-        )
+            f"stat -L -c '{_STAT}'", *quoted, "2>/dev/null; sha256sum", *quoted,
+            "2>/dev/null || true",
+        )  # fmt: skip
 
-    def process(self, output: list[str]) -> Digest | None:
-        if len(output) < 2:
-            return None
-        user, group, mode = output[0].split()
-        return Digest(output[1].split()[0], user, group, mode)
+    def process(self, output: list[str]) -> dict[str, Found]:
+        return _found(output)
+
+
+_STAT = "%F|%U|%G|%a|%n"
+
+
+def _found(output: list[str]) -> dict[str, Found]:
+    """Read what stat and sha256sum say."""
+    sums = _sums(output)
+    rows = (line.split("|", 4) for line in output if line.count("|") >= 4)
+    return {
+        path: Found(user, group, mode, kind == "directory", sums.get(path, ""))
+        for kind, user, group, mode, path in rows
+    }
+
+
+def _sums(output: list[str]) -> dict[str, str]:
+    """Read what sha256sum says: path -> digest."""
+    pairs = (line.partition("  ") for line in output if line[64:66] == "  ")
+    return {path: digest for digest, _, path in pairs}
 
 
 @dataclass(frozen=True)
@@ -73,7 +112,7 @@ class AptPackages(FactBase[Apt]):
     def default() -> Apt:
         return Apt(frozenset(), False)
 
-    def command(self, packages: list[str]) -> StringCommand:
+    def command(self, packages: tuple[str, ...]) -> StringCommand:
         return StringCommand(
             "dpkg-query -W -f '${db:Status-Status} ${Package}\\n'",
             *map(QuoteString, packages),
@@ -96,27 +135,50 @@ class Installed:
     """What constraints made of it, where it was made by constraints."""
 
 
-class PythonEnvironment(FactBase[Installed | None]):
-    """The distributions in the environment at ``path``, read from file names alone."""
+@dataclass(frozen=True)
+class Environments:
+    """The Python environments of a host."""
+
+    installed: Mapping[str, Installed]
+    """Path -> what is there, without those that are not there."""
+    linked: str
+    """Where the link points to; empty where there is none."""
+
+
+class PythonEnvironments(FactBase[Environments]):
+    """The distributions in the environments at ``paths``, and which of them ``link`` points to.
+
+    They are read from file names alone.
+    """
 
     @staticmethod
-    def default() -> Installed | None:
-        return None
+    def default() -> Environments:
+        return Environments({}, "")
 
-    def command(self, path: str) -> StringCommand:
+    def command(self, paths: tuple[str, ...], link: str) -> StringCommand:
         return StringCommand(
-            "cd", QuoteString(path), "2>/dev/null && { ls -d .complete bin/python",
+            "readlink", QuoteString(link), "|| echo; for path in", *map(QuoteString, paths), ";",
+            'do cd "$path" 2>/dev/null && { echo "in $path"; ls -d .complete bin/python',
             "lib/python*/site-packages/*.dist-info lib/python*/site-packages/*.egg-info;",
-            "cat .frozen; } 2>/dev/null || true",
+            "cat .frozen; } 2>/dev/null; done; true",
         )  # fmt: skip
 
-    def process(self, output: list[str]) -> Installed | None:
-        if not output:
-            return None
-        complete = {".complete", "bin/python"}.issubset(output)
-        entries = [line for line in output if line.endswith("-info")]
-        frozen = locks.parse("\n".join(line for line in output if "==" in line), ())
-        return Installed(complete, locks.installed(entries), frozen)
+    def process(self, output: list[str]) -> Environments:
+        linked, *lines = output
+        sections: dict[str, list[str]] = {}
+        for line in lines:
+            if line.startswith("in "):
+                section = sections.setdefault(line.removeprefix("in "), [])
+            else:
+                section.append(line)
+        return Environments({path: _installed(lines) for path, lines in sections.items()}, linked)
+
+
+def _installed(lines: list[str]) -> Installed:
+    entries = [line for line in lines if line.endswith("-info")]
+    frozen = locks.parse("\n".join(line for line in lines if "==" in line), ())
+    complete = {".complete", "bin/python"}.issubset(lines)
+    return Installed(complete, locks.installed(entries), frozen)
 
 
 @dataclass(frozen=True)
@@ -126,113 +188,173 @@ class Unit:
     active: bool
     """It runs, or systemd is about to start it again after a crash."""
     enabled: bool
-    reload: bool
-    """systemd has an older text of the unit than the disk."""
     newer: tuple[str, ...]
     """Files that changed after the unit started."""
     digests: Mapping[str, str]
-    """Checksums of the files that it reads."""
-    drop_ins: tuple[str, ...] = ()
+    """Checksums of the files that the units read."""
+    drop_ins: tuple[str, ...]
     """Files of an administrator that change it."""
 
 
-class UnitState(FactBase[Unit]):
-    """State of ``unit``, and which of ``reads`` are newer than ``started``, a file of its start."""
+NO_UNIT = Unit(active=False, enabled=False, newer=(), digests={}, drop_ins=())
 
-    @staticmethod
-    def default() -> Unit:
-        return Unit(False, False, False, (), {})
 
-    def command(self, unit: str, started: str, reads: list[str]) -> StringCommand:
-        paths = [QuoteString(path) for path in reads]
+class Watched(NamedTuple):
+    """What to look at for a unit."""
+
+    unit: str
+    started: str
+    """A file that the start of the unit writes."""
+    reads: tuple[str, ...]
+    """Files after whose change the unit has to start anew."""
+
+
+class Units(FactBase[dict[str, Unit]]):
+    """State of systemd units, and which of the files that they read are newer than their start."""
+
+    default = dict
+
+    def command(self, watched: tuple[Watched, ...]) -> StringCommand:
+        files = sorted({path for each in watched for path in each.reads})
+        newer = [bit for each in watched for bit in self._newer(each)]
         return StringCommand(
-            "systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload -p DropInPaths",
-            QuoteString(unit),
-            "2>/dev/null; find",
-            *paths,
-            "-maxdepth 0 -newer",
-            QuoteString(started),
-            "2>/dev/null; sha256sum",
-            *paths,
+            "systemctl show -p Id -p ActiveState -p UnitFileState -p DropInPaths",
+            *(QuoteString(each.unit) for each in watched),
+            "2>/dev/null;",
+            *newer,
+            "sha256sum",
+            *map(QuoteString, files),
             "2>/dev/null || true",
         )
 
-    def process(self, output: list[str]) -> Unit:
-        sums = [line.split("  ", 1) for line in output if "  /" in line]
-        added = [line.partition("=")[2] for line in output if line.startswith("DropInPaths=")]
-        return Unit(
-            active=not {"ActiveState=active", "ActiveState=activating"}.isdisjoint(output),
-            enabled="UnitFileState=enabled" in output,
-            reload="NeedDaemonReload=yes" in output,
-            newer=tuple(line for line in output if line.startswith("/")),
-            digests={path: digest for digest, path in sums},
-            drop_ins=tuple(p for line in added for p in line.split() if p.startswith("/etc/")),
-        )
+    def _newer(self, watched: Watched) -> list[object]:
+        return [
+            "find", *map(QuoteString, watched.reads), "-maxdepth 0 -newer",
+            QuoteString(watched.started), "-printf", QuoteString(f"{watched.unit}>%p\\n"),
+            "2>/dev/null;",
+        ]  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, Unit]:
+        sums = _sums(output)
+        shown: list[dict[str, str]] = []
+        newer = []
+        for line in output:
+            name, equals, value = line.partition("=")
+            if name == "Id":
+                shown.append({})
+            if equals and shown:
+                shown[-1][name] = value
+            elif ">/" in line:
+                newer.append(line.split(">", 1))
+        return {
+            unit["Id"]: Unit(
+                active=unit["ActiveState"] in ("active", "activating"),
+                enabled=unit["UnitFileState"] == "enabled",
+                newer=tuple(path for name, path in newer if name == unit["Id"]),
+                digests=sums,
+                drop_ins=tuple(p for p in unit["DropInPaths"].split() if p.startswith("/etc/")),
+            )
+            for unit in shown
+        }
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A PostgreSQL cluster of Debian's."""
+    """A PostgreSQL cluster of Debian's, with its files below ``folder``."""
 
     version: str
-    name: str
+    rules: tuple[str, ...]
+    """Lines of its pg_hba.conf."""
+    rules_changed: float
+    """Seconds since 1970."""
+    files: Mapping[str, Found]
+
+    @property
+    def folder(self) -> str:
+        return f"/etc/postgresql/{self.version}/main"
 
 
-class Clusters(FactBase[list[Cluster]]):
-    """The host's PostgreSQL clusters, the newest version last."""
+class MainCluster(FactBase[Cluster | None]):
+    """The newest PostgreSQL cluster ``main``, with ``files`` of its folder; None without any."""
 
-    default = list
+    @staticmethod
+    def default() -> Cluster | None:
+        return None
 
-    def command(self) -> str:
-        return "pg_lsclusters -h 2>/dev/null || true"
-
-    def process(self, output: list[str]) -> list[Cluster]:
-        rows = [line.split() for line in output if line.strip()]
-        clusters = [Cluster(version=row[0], name=row[1]) for row in rows]
-        return sorted(clusters, key=lambda cluster: int(cluster.version.partition(".")[0]))
-
-
-class Sql(FactBase[list[dict[str, Any]] | None]):
-    """Rows of a query to the newest cluster ``main``; None when that does not answer.
-
-    Without PostgreSQL there are no rows.
-    """
-
-    default = list
-
-    def command(self, query: str) -> StringCommand:
-        rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({query}) t"
+    def command(self, files: tuple[str, ...]) -> StringCommand:
+        quoted = [QuoteString(path) for path in files]
         return StringCommand(
-            PSQL,
-            "-c",
-            QuoteString(rows),
-            "2>/dev/null || if test -d /etc/postgresql; then echo null; else echo '[]'; fi",
-        )
+            "cd /etc/postgresql 2>/dev/null || exit 0;",
+            "main=$(ls */main/postgresql.conf 2>/dev/null | sort -V | tail -n 1);",
+            'cd "$(dirname "${main:-none/none}")" 2>/dev/null || exit 0; echo "${main%%/*}";',
+            "stat -L -c %.Y pg_hba.conf 2>/dev/null || echo 0;",
+            f"stat -L -c '{_STAT}'", *quoted, "2>/dev/null; sha256sum", *quoted, "2>/dev/null;",
+            "echo ---; cat pg_hba.conf 2>/dev/null || true",
+        )  # fmt: skip
 
-    def process(self, output: list[str]) -> list[dict[str, Any]] | None:
-        rows: list[dict[str, Any]] | None = json.loads("\n".join(output))
-        return rows
+    def process(self, output: list[str]) -> Cluster | None:
+        version, changed, *rest = output
+        end = rest.index("---")
+        return Cluster(version, tuple(rest[end + 1 :]), float(changed), _found(rest[:end]))
 
 
-# Debian's psql takes the newest cluster's port by itself.
 PSQL = "cd / && runuser -u postgres -- psql -XqAt -v ON_ERROR_STOP=1 -d postgres"
+"""Debian's psql takes the newest cluster's port by itself."""
+
+_CONTENTS = """
+SELECT json_build_object(
+    'loaded', extract(epoch FROM pg_conf_load_time()),
+    'roles', (SELECT coalesce(json_object_agg(rolname, r), '{{}}') FROM (
+        SELECT rolname, {rights}, split_part(rolpassword, '$', 2) AS salt,
+            encode(sha256(rolpassword::bytea), 'hex') AS digest
+        FROM pg_authid WHERE rolname IN ({roles})) r),
+    'databases', (SELECT json_object_agg(datname, json_build_object(
+        'owner', pg_get_userbyid(datdba), 'encoding', pg_encoding_to_char(encoding)))
+        FROM pg_database))
+"""
+
+RIGHTS = {
+    "rolcanlogin": "LOGIN",
+    "rolsuper": "SUPERUSER",
+    "rolcreatedb": "CREATEDB",
+    "rolcreaterole": "CREATEROLE",
+    "rolreplication": "REPLICATION",
+    "rolbypassrls": "BYPASSRLS",
+}
+"""What a role may do: column of pg_authid -> the word of ALTER ROLE."""
 
 
-class AccessRulesStale(FactBase[bool]):
-    """Whether pg_hba.conf at ``path`` is newer than the running cluster's last look at it."""
+@dataclass(frozen=True)
+class Contents:
+    """What the server has; without PostgreSQL nothing."""
 
-    default = bool
+    loaded: float = 0
+    """When it read its access rules, in seconds since 1970."""
+    roles: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Name -> rights, salt and digest of the password."""
+    databases: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    """Name -> owner and encoding."""
 
-    def command(self, path: str) -> StringCommand:
-        return StringCommand(
-            'loaded=$(cd / && runuser -u postgres -- psql -XqAtc "select pg_conf_load_time()"',
-            '2>/dev/null) && test -n "$(find',
-            QuoteString(path),
-            '-newermt "$loaded" 2>/dev/null)" && echo stale || true',
+
+class PostgresqlContents(FactBase[Contents | None]):
+    """What the newest cluster ``main`` has, of its roles those asked for; None when it is down."""
+
+    @staticmethod
+    def default() -> Contents | None:
+        return Contents()
+
+    def command(self, roles: tuple[str, ...]) -> StringCommand:
+        query = _CONTENTS.format(
+            rights=", ".join(RIGHTS), roles=", ".join(f"'{role}'" for role in roles)
         )
+        return StringCommand(
+            "if test -d /etc/postgresql; then", PSQL, "-c", QuoteString(query),
+            "2>/dev/null || echo null; fi",
+        )  # fmt: skip
 
-    def process(self, output: list[str]) -> bool:
-        return output == ["stale"]
+    def process(self, output: list[str]) -> Contents | None:
+        answer = json.loads("\n".join(output))
+        return answer and Contents(**answer)
 
 
 class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):
@@ -279,45 +401,106 @@ class FirewallTable(FactBase[bool]):
         return output == ["loaded"]
 
 
-class OwnName(FactBase[list[str]]):
-    """The host's own name and, where it resolves, the line that it resolves to."""
+@dataclass(frozen=True)
+class HostNames:
+    """What a host calls itself and others."""
+
+    own: str
+    resolves: bool
+    hosts: tuple[str, ...]
+    """Lines of /etc/hosts."""
+
+
+class Names(FactBase[HostNames]):
+    """The host's own name, whether it resolves, and /etc/hosts."""
+
+    @staticmethod
+    def default() -> HostNames:
+        return HostNames("", False, ())
+
+    def command(self) -> str:
+        return (
+            'hostname; getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
+            " cat /etc/hosts 2>/dev/null || true"
+        )
+
+    def process(self, output: list[str]) -> HostNames:
+        own, resolves, *hosts = output
+        return HostNames(own, resolves == "yes", tuple(hosts))
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the host."""
+
+    home: str
+    shell: str
+
+
+class UserAccount(FactBase[Account | None]):
+    """The account of ``user``; None when there is none."""
+
+    @staticmethod
+    def default() -> Account | None:
+        return None
+
+    def command(self, user: str) -> StringCommand:
+        return StringCommand("getent passwd", QuoteString(user), "|| true")
+
+    def process(self, output: list[str]) -> Account | None:
+        *_, home, shell = output[0].split(":")
+        return Account(home, shell)
+
+
+Question = tuple[str, ...]
+"""A check of ``airflow_probe.py`` and what it needs to know."""
+
+
+class ProbeAnswers(FactBase[list[str]]):
+    """The words that ``airflow_probe.py`` says, each question's within so many seconds.
+
+    There are none before Airflow is installed, and a single one where it can't run.
+    """
 
     default = list
 
-    def command(self) -> str:
-        return 'hostname && getent hosts "$(hostname)" || true'
-
-
-class ProbeAnswer(FactBase[str]):
-    """The word that ``airflow_probe.py`` says; empty before Airflow is installed.
-
-    It is unknown, too, where somebody took away what the probe needs.
-    """
-
-    default = str
-
-    def command(self, words: list[str]) -> StringCommand:
+    def command(self, questions: tuple[Question, ...], within: int = 0) -> StringCommand:
+        quoted = [QuoteString(json.dumps(question)) for question in questions]
         return StringCommand(
-            f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$({PROBE}",
-            *map(QuoteString, words),
-            '2>/dev/null); echo "${answer:-unknown}"; fi',
-        )
-
-    def process(self, output: list[str]) -> str:
-        return output[-1] if output else ""
-
-
-class FolderDigests(FactBase[dict[str, str]]):
-    """Checksum of every file below ``path`` by its path in there; dot files of ours left out."""
-
-    default = dict
-
-    def command(self, path: str) -> StringCommand:
-        return StringCommand(
-            "cd", QuoteString(path), "2>/dev/null && find . -type f ! -name '*.pyc'",
-            "-exec sha256sum {} + || true",
+            f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$({PROBE} {within}",
+            *quoted, """2>/dev/null); printf '%s\\n' "${answer:-unknown}"; fi""",
         )  # fmt: skip
 
-    def process(self, output: list[str]) -> dict[str, str]:
-        pairs = (line.split("  ", 1) for line in output)
-        return {name.removeprefix("./"): digest for digest, name in pairs}
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A folder on a host that files are delivered to."""
+
+    digests: Mapping[str, str]
+    """Path in the folder -> checksum, Python's own files left out."""
+    before: tuple[str, ...]
+    """What was delivered before, as ``path``.delivered has it."""
+
+
+class DeliveredFolder(FactBase[Delivered]):
+    """Checksum of every file below ``path``, and what of it was delivered before."""
+
+    @staticmethod
+    def default() -> Delivered:
+        return Delivered({}, ())
+
+    def command(self, path: str) -> StringCommand:
+        folder = QuoteString(path)
+        return StringCommand(
+            "cat", QuoteString(f"{path}.delivered"), "2>/dev/null; echo ---; cd", folder,
+            "2>/dev/null && find . -type f ! -name '*.pyc' -exec sha256sum {} + || true",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> Delivered:
+        end = output.index("---")
+        sums = _sums(output[end + 1 :])
+        digests = {name.removeprefix("./"): digest for name, digest in sums.items()}
+        return Delivered(digests, tuple(output[:end]))

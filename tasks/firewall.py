@@ -15,8 +15,8 @@ from pyinfra.api import operation
 from pyinfra.api.operation import OperationMeta
 
 from .deploys import deploy
-from .facts import FirewallTable
-from .operations import Commands, running, text_file, will_have_changed
+from .facts import FirewallTable, Watched
+from .operations import Commands, File, place, running, will_have_changed
 from .resources import template
 from .settings import Settings
 from .system import packages
@@ -37,10 +37,9 @@ def deploy_firewall(settings: Settings | None = None) -> None:
         RULES: template("airflow-firewall.nft", ports=ports),
         f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),
     }
-    for path in host.loop(texts):
-        text_file(name=f"Write {path}", path=path, text=texts[path])
-    started = "/run/airflow-firewall/started"
-    ran = running(name="Load the rules", unit=UNIT, started=started, reads=texts)
+    place({path: File(text) for path, text in texts.items()})
+    watched = Watched(UNIT, "/run/airflow-firewall/started", tuple(texts))
+    ran = running(name="Load the rules", watched=watched, texts=texts)
     rules_loaded(name="Keep the rules loaded", unit=UNIT, loading=ran)
 
 

@@ -28,7 +28,8 @@ _ALWAYS = {
 
 _HINT = (
     "the packages could not be installed: where the package index is out of reach,"
-    " python_index_url names a mirror and python_proxy a way to it"
+    " python_index_url names a mirror, python_proxy a way to it, and airflow_wheelhouse a folder"
+    " that needs neither"
 )
 FROM_INDEX = f"|| {{ echo {shlex.quote(_HINT)} >&2; false; }}"
 """What stands behind a command that needs the package index."""
@@ -89,6 +90,8 @@ class Uv:
 
     bootstrap: str
     python: str
+    index: bool = True
+    """Whether to ask a package index; uv knows no variable for it."""
 
     def create(self, path: str) -> StringCommand:
         """Make an empty environment."""
@@ -99,13 +102,11 @@ class Uv:
 
         Compiled at once: the services run as a user who can't write here.
         """
-        words = ("pip install --no-deps --compile-bytecode --python", QuoteString(path))
-        return self._uv(variables, *words, "-r", QuoteString(lock), FROM_INDEX)
+        return self._install(path, variables, "--no-deps", lock)
 
     def resolve(self, path: str, variables: Mapping[str, str], requirements: str) -> StringCommand:
         """Install what the file ``requirements`` asks for, and what that needs."""
-        words = ("pip install --compile-bytecode --python", QuoteString(path))
-        return self._uv(variables, *words, "-r", QuoteString(requirements), FROM_INDEX)
+        return self._install(path, variables, "", requirements)
 
     def freeze(self, path: str) -> StringCommand:
         """Write down what is installed."""
@@ -115,6 +116,13 @@ class Uv:
     def uninstall(self, path: str, names: Sequence[str]) -> StringCommand:
         """Remove distributions."""
         return self._uv({}, "pip uninstall --python", QuoteString(path), *names)
+
+    def _install(
+        self, path: str, variables: Mapping[str, str], options: str, requirements: str
+    ) -> StringCommand:
+        words = ("pip install --compile-bytecode", options, "" if self.index else "--no-index")
+        files = ("--python", QuoteString(path), "-r", QuoteString(requirements))
+        return self._uv(variables, *words, *files, FROM_INDEX)
 
     def _uv(self, variables: Mapping[str, str], *words: object) -> StringCommand:
         return with_variables(variables, f"{self.bootstrap}/bin/uv --quiet", *words)

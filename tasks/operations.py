@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 
 from pyinfra import host, logger, state
@@ -14,7 +15,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
 
-from .facts import Digest, FileDigest, UnitState
+from .facts import NO_UNIT, Found, Paths, Units, Watched, look
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 
@@ -39,69 +40,117 @@ def barrier() -> Commands:
     yield from ()
 
 
+@dataclass(frozen=True)
+class File:
+    """A file as it should be."""
+
+    text: str = field(repr=False)
+    user: str = "root"
+    group: str = "root"
+    mode: str = "644"
+    secret: bool = False
+    """Not shown in a diff, and private from its first byte."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder as it should be; a user or a group that is None is left as it is."""
+
+    user: str | None = "root"
+    group: str | None = "root"
+    mode: str = "755"
+
+
+def place(wanted: Mapping[str, File | Folder]) -> None:
+    """Bring files and folders to what they should be: a step for each, and one look for all."""
+    for path in host.loop(wanted):
+        entry = wanted[path]
+        if isinstance(entry, Folder):
+            folder(name=f"Create {path}", path=path, wanted=entry, among=tuple(wanted))
+        else:
+            file(name=f"Write {path}", path=path, wanted=entry, among=tuple(wanted))
+
+
 @operation()
-def text_file(
-    path: str, text: str, *, user: str = "root", group: str = "root", mode: str = "644"
-) -> Commands:
-    """Write a file, shown in a diff also when its folder is still to be made."""
-    # One look, where pyinfra's own operation takes two.
-    if host.get_fact(FileDigest, path=path) == Digest(digest(text), user, group, mode):
+def folder(path: str, wanted: Folder, *, among: tuple[str, ...]) -> Commands:
+    """Make a folder, or give it its owner and mode. ``among`` are the paths of one look."""
+    have = look(Paths, paths=among).get(path)
+    if (
+        have
+        and have.folder
+        and have.mode == wanted.mode
+        and wanted.user in (None, have.user)
+        and wanted.group in (None, have.group)
+    ):
         host.noop(f"{path} is as it should be")
         return
-    yield from files.put._inner(
-        src=StringIO(text), dest=path, user=user, group=group, mode=mode, create_remote_dir=False
+    yield from files.directory._inner(
+        path=path, user=wanted.user, group=wanted.group, mode=wanted.mode
     )
 
 
 @operation()
-def secret_file(
-    path: str, text: str, *, user: str = "root", group: str = "root", mode: str = "600"
-) -> Commands:
-    """Write a file that no one else ever sees: on standard input, private from its first byte."""
-    have = host.get_fact(FileDigest, path=path)
-    if have is None or have.sha256 != digest(text):
-        if state.config.DIFF:
-            host.log(f"Will write {path} (its contents are secret)", logger.info)
-        new = QuoteString(f"{path}.new")
-        yield StringCommand(
-            "umask 077 && cat >", new, "&& chown", f"{user}:{group}", new,
-            "&& chmod", mode, new, "&& mv -fT", new, QuoteString(path),
-            _stdin=text.removesuffix("\n"),
-        )  # fmt: skip
-    elif (have.user, have.group, have.mode) != (user, group, mode):
-        file = QuoteString(path)
-        yield StringCommand("chmod", mode, file, "&& chown", f"{user}:{group}", file)
-    else:
+def file(path: str, wanted: File, *, among: tuple[str, ...]) -> Commands:
+    """Write a file, or give it its owner and mode. ``among`` are the paths of one look."""
+    yield from written(path, wanted, look(Paths, paths=among).get(path))
+
+
+def written(path: str, wanted: File, have: Found | None) -> Commands:
+    """Bring a file from what it is to what it should be."""
+    if have == Found(wanted.user, wanted.group, wanted.mode, sha256=digest(wanted.text)):
         host.noop(f"{path} is as it should be")
+    elif wanted.secret:
+        yield from _written_secretly(path, wanted, have)
+    else:
+        yield from files.put._inner(
+            src=StringIO(wanted.text), dest=path, user=wanted.user, group=wanted.group,
+            mode=wanted.mode, create_remote_dir=False,
+        )  # fmt: skip
+
+
+def _written_secretly(path: str, wanted: File, have: Found | None) -> Commands:
+    owner = f"{wanted.user}:{wanted.group}"
+    if have and have.sha256 == digest(wanted.text):
+        target = QuoteString(path)
+        yield StringCommand("chmod", wanted.mode, target, "&& chown", owner, target)
+        return
+    if state.config.DIFF:
+        host.log(f"Will write {path} (its contents are secret)", logger.info)
+    new = QuoteString(f"{path}.new")
+    yield StringCommand(
+        "umask 077 && cat >", new, "&& chown", owner, new, "&& chmod", wanted.mode, new,
+        "&& mv -fT", new, QuoteString(path), _stdin=wanted.text.removesuffix("\n"),
+    )  # fmt: skip
 
 
 @operation()
 def running(
-    unit: str,
+    watched: Watched,
     *,
-    started: str,
-    reads: Mapping[str, str | None],
+    texts: Mapping[str, str],
     changed: Iterable[OperationMeta] = (),
     installed: OperationMeta | None = None,
+    among: tuple[Watched, ...] = (),
 ) -> Commands:
-    """Run ``unit``, enabled, and restarted when a file that it reads is newer than its process.
+    """Run a unit, enabled, and restarted when a file that it reads is newer than its process.
 
-    ``started`` is a file that the start of the unit writes. ``reads`` are the files and, where a
-    step before this one writes them, their texts: so a plan sees the restart that this brings.
-    ``changed`` are further steps that it has to follow. File times also bring the restart that a
-    broken run left undone. ``installed`` is the step that installs the unit, if that also enables
-    and starts it, and if what it reads is there before.
+    ``texts`` are what steps before this one write to the files that it reads: so a plan sees the
+    restart that this brings. ``changed`` are further steps that it has to follow. File times also
+    bring the restart that a broken run left undone. ``installed`` is the step that installs the
+    unit, if that also enables and starts it, and if what it reads is there before. ``among`` are
+    the units of one look.
     """
+    unit = watched.unit
     if installed and not installed.is_complete() and installed.will_change:
         host.noop(f"{unit} is started by its package")
         return
-    have = host.get_fact(UnitState, unit=unit, started=started, reads=list(reads))
+    have = look(Units, watched=among or (watched,)).get(unit, NO_UNIT)
     if have.drop_ins:
         host.log(f"{unit} is also changed by {', '.join(have.drop_ins)}: left alone", logger.info)
     rewritten = [
         path
-        for path, text in reads.items()
-        if text is not None and have.digests.get(path) != digest(text)
+        for path in watched.reads
+        if path in texts and have.digests.get(path) != digest(texts[path])
     ]
     commands = []
     if not have.enabled:
@@ -120,7 +169,6 @@ def digest(text: str) -> str:
 
 
 _BEGIN = "# BEGIN pyinfra-airflow"
-
 
 _END = "# END pyinfra-airflow"
 

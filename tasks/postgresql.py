@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
-from pyinfra.facts.files import FileContents
 
 from .deploys import deploy
-from .facts import PSQL, AccessRulesStale, Cluster, Clusters, Sql
+from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
 from .operations import (
     Commands,
+    File,
     can_not_be_asked,
     running,
-    text_file,
     will_have_changed,
     with_block,
+    written,
 )
 from .passwords import scram_matches, scram_verifier
 from .resources import template
@@ -30,26 +30,30 @@ from .system import packages
 def deploy_postgresql(settings: Settings | None = None) -> None:
     """Install PostgreSQL with a role and a database for Airflow; works alone."""
     settings = Settings.of(host, settings)
+    parts = roles(settings)
+    among = tuple(parts.values())
     packages(name="Install the server", packages=["postgresql"])
     text = template("postgresql.conf", settings=settings, listen=listen(settings))
     cluster_settings(name="Configure the server", text=text)
     opened = cluster_access(name="Configure who may connect", lines=hba_lines(settings))
-    cluster_running(name="Run the server", text=text, opened=opened)
-    _role_and_database(settings, "")
-    if settings.release.results_apart:
-        _role_and_database(settings, "results_")
+    cluster_running(name="Run the server", text=text, opened=opened, among=among)
+    for part in host.loop(list(parts)):
+        user = parts[part]
+        name = getattr(settings, f"postgresql_{part}database")
+        role(
+            name=f"Create the role {user}",
+            role=user,
+            password=settings.secret(f"postgresql_{part}password"),
+            superuser=settings.postgresql_superuser,
+            among=among,
+        )
+        database(name=f"Create the database {name}", database=name, owner=user, among=among)
 
 
-def _role_and_database(settings: Settings, part: str) -> None:
-    user = getattr(settings, f"postgresql_{part}user")
-    name = getattr(settings, f"postgresql_{part}database")
-    role(
-        name=f"Create the role {user}",
-        role=user,
-        password=settings.secret(f"postgresql_{part}password"),
-        superuser=settings.postgresql_superuser,
-    )
-    database(name=f"Create the database {name}", database=name, owner=user)
+def roles(settings: Settings) -> dict[str, str]:
+    """Give the roles of Airflow: part of a setting's name -> role."""
+    parts = ("", "results_") if settings.release.results_apart else ("",)
+    return {part: getattr(settings, f"postgresql_{part}user") for part in parts}
 
 
 def listen(settings: Settings) -> str:
@@ -84,119 +88,101 @@ def _network(address: str) -> str:
         return address
 
 
+_SETTINGS = "conf.d/50-airflow.conf"
+_RULES = "pg_hba.conf"
+
+
 def main_cluster() -> Cluster | None:
     """Find the newest cluster ``main``; there is none before PostgreSQL is installed."""
-    clusters = [cluster for cluster in host.get_fact(Clusters) if cluster.name == "main"]
-    return clusters[-1] if clusters else None
+    return look(MainCluster, files=(_SETTINGS, _RULES))
 
 
 @operation()
 def cluster_settings(text: str) -> Commands:
     """Give the cluster our settings."""
-    yield from _cluster_file("conf.d/50-airflow.conf", lambda have: text)
+    yield from _cluster_file(_SETTINGS, lambda have: text)
 
 
 @operation()
 def cluster_access(lines: Sequence[str]) -> Commands:
     """Put our lines of pg_hba.conf before anybody else's."""
-    yield from _cluster_file("pg_hba.conf", lambda have: "\n".join(with_block(have, lines)) + "\n")
+    yield from _cluster_file(_RULES, lambda have: "\n".join(with_block(have, lines)) + "\n")
 
 
-def _cluster_file(name: str, text: Callable[[list[str]], str]) -> Commands:
+def _cluster_file(name: str, text: Callable[[Sequence[str]], str]) -> Commands:
     cluster = main_cluster()
     if cluster is None:
         yield "echo 'PostgreSQL has no cluster main' >&2; false"
         return
-    path = f"/etc/postgresql/{cluster.version}/main/{name}"
-    have = host.get_fact(FileContents, path=path) or []
-    yield from text_file._inner(
-        path=path, text=text(have), user="postgres", group="postgres", mode="640"
-    )
+    wanted = File(text(cluster.rules), user="postgres", group="postgres", mode="640")
+    yield from written(f"{cluster.folder}/{name}", wanted, cluster.files.get(name))
 
 
 @operation()
-def cluster_running(text: str, *, opened: OperationMeta) -> Commands:
+def cluster_running(text: str, *, opened: OperationMeta, among: tuple[str, ...]) -> Commands:
     """Run the cluster, restarted for newer settings and reloaded for newer access rules.
 
-    ``text`` are the settings, and ``opened`` is the step that writes the rules.
+    ``text`` are the settings, ``opened`` is the step that writes the rules, and ``among`` are the
+    roles of one look.
     """
     cluster = main_cluster()
-    version = cluster.version if cluster else "0"
-    folder = f"/etc/postgresql/{version}/main"
+    folder = cluster.folder if cluster else "/etc/postgresql/none"
+    version = cluster.version if cluster else "none"
     unit = f"postgresql@{version}-main.service" if cluster else "postgresql.service"
-    commands = list(
-        running._inner(
-            unit=unit,
-            started=f"/var/lib/postgresql/{version}/main/postmaster.pid",
-            reads={f"{folder}/conf.d/50-airflow.conf": text, f"{folder}/postgresql.conf": None},
-        )
+    watched = Watched(
+        unit,
+        f"/var/lib/postgresql/{version}/main/postmaster.pid",
+        (f"{folder}/{_SETTINGS}", f"{folder}/postgresql.conf"),
     )
-    stale = host.get_fact(AccessRulesStale, path=f"{folder}/pg_hba.conf")
+    commands = list(running._inner(watched, texts={f"{folder}/{_SETTINGS}": text}))
+    contents = look(PostgresqlContents, roles=among)
+    stale = cluster and contents and contents.loaded < cluster.rules_changed
     if not commands and (stale or will_have_changed([opened])):
         commands = [f"systemctl reload {unit}"]
     yield from commands
 
 
-_RIGHTS = {
-    "rolcanlogin": True,
-    "rolsuper": False,
-    "rolcreatedb": False,
-    "rolcreaterole": False,
-    "rolreplication": False,
-    "rolbypassrls": False,
-}
-
-
-_KEYWORDS = {
-    "rolcanlogin": "LOGIN",
-    "rolsuper": "SUPERUSER",
-    "rolcreatedb": "CREATEDB",
-    "rolcreaterole": "CREATEROLE",
-    "rolreplication": "REPLICATION",
-    "rolbypassrls": "BYPASSRLS",
-}
-
-
 @operation()
-def role(role: str, password: str, *, superuser: bool = False) -> Commands:
-    """Bring a role to a login with this password and no other rights, demotion included."""
-    flags = {**_RIGHTS, "rolsuper": superuser}
-    rows = host.get_fact(
-        Sql,
-        query=f"SELECT {', '.join(flags)}, split_part(rolpassword, '$', 2) AS salt,"
-        " encode(sha256(rolpassword::bytea), 'hex') AS digest"
-        f" FROM pg_authid WHERE rolname = '{role}'",
-    )
-    have = rows[0] if rows else {}
-    same = all(have.get(flag) == value for flag, value in flags.items())
-    if same and scram_matches(have["salt"], have["digest"], password):
-        host.noop(f"role {role} is as it should be")
-        return
-    if can_not_be_asked(rows):
+def role(
+    role: str, password: str, *, superuser: bool = False, among: tuple[str, ...] = ()
+) -> Commands:
+    """Bring a role to a login with this password and no other rights, demotion included.
+
+    ``among`` are the roles of one look.
+    """
+    contents = look(PostgresqlContents, roles=among or (role,))
+    if can_not_be_asked(contents):
         host.noop("PostgreSQL does not answer")
         return
-    words = " ".join(("" if flags[flag] else "NO") + _KEYWORDS[flag] for flag in flags)
+    have = contents.roles.get(role) if contents else None
+    flags = {right: right in ("rolcanlogin", superuser and "rolsuper") for right in RIGHTS}
+    same = have and all(have[right] == flags[right] for right in flags)
+    if have and same and scram_matches(have["salt"], have["digest"], password):
+        host.noop(f"role {role} is as it should be")
+        return
+    words = " ".join(("" if flags[right] else "NO") + word for right, word in RIGHTS.items())
     verb = "ALTER" if have else "CREATE"
     yield _sql(f"{verb} ROLE \"{role}\" {words} PASSWORD '{scram_verifier(password)}';")
 
 
 @operation()
-def database(database: str, owner: str) -> Commands:
-    """Make a database in UTF8, or give an existing one to its owner."""
-    rows = host.get_fact(
-        Sql,
-        query="SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding"
-        f" FROM pg_database WHERE datname = '{database}'",
-    )
-    if can_not_be_asked(rows):
+def database(database: str, owner: str, *, among: tuple[str, ...] = ()) -> Commands:
+    """Make a database in UTF8, or give an existing one to its owner.
+
+    ``among`` are the roles of one look.
+    """
+    contents = look(PostgresqlContents, roles=among or (owner,))
+    if can_not_be_asked(contents):
         host.noop("PostgreSQL does not answer")
-    elif not rows:
+        return
+    have = contents.databases.get(database) if contents else None
+    if not have:
         yield _sql(
             f'CREATE DATABASE "{database}" OWNER "{owner}" ENCODING \'UTF8\' TEMPLATE template0;'
         )
-    elif rows[0]["encoding"] != "UTF8":
-        yield f"echo 'database {database} has encoding {rows[0]['encoding']}, not UTF8' >&2; false"
-    elif rows[0]["owner"] != owner:
+    elif have["encoding"] != "UTF8":
+        yield f"echo 'database {database} has encoding {have['encoding']}, not UTF8' >&2; false"
+    elif have["owner"] != owner:
         yield _sql(f'ALTER DATABASE "{database}" OWNER TO "{owner}";')
     else:
         host.noop(f"database {database} is as it should be")

@@ -5,26 +5,41 @@ A deploy's own code runs after the connections are made; this is for pyinfra's `
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from pyinfra.api import Inventory
+from pyinfra.api import Host, Inventory
 from pyinfra.context import ctx_state
 
-from .settings import Settings
+from .settings import Settings, is_secret
 
 
 def check_settings_first() -> None:
     """Have the settings of all hosts checked before pyinfra connects to any of them.
 
-    SettingsError then ends the run with its one sentence. pyinfra has no hook between reading the
-    inventory and connecting, so this goes around the step that stands there.
+    A host in no component's group, beside others that are in one, is refused too. SettingsError
+    ends the run with its one sentence. pyinfra has no hook between reading the inventory and
+    connecting, so this goes around the step that stands there.
     """
     state = ctx_state.get()
     initialise = state.init
 
     def init(inventory: Inventory, *args: Any, **kwargs: Any) -> None:
         initialise(inventory, *args, **kwargs)
-        for host in inventory:
-            Settings.of(host)
+        settings = {host.name: Settings.of(host) for host in inventory}
+        # An inventory without any of our groups is somebody's `pyinfra HOST exec`.
+        if any(each.topology.components for each in settings.values()):
+            for name, each in settings.items():
+                each.check_placed(name)
+        if "debug-inventory" in sys.argv:
+            for host in inventory:
+                _mask_secrets(host)
 
     state.init = init
+
+
+def _mask_secrets(host: Host) -> None:
+    """Mask the secrets that an inventory has as plain text, which pyinfra would print."""
+    for name in host.data.dict():
+        if name in Settings.model_fields and is_secret(name):
+            setattr(host.data, name, "*MASKED*")

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pyinfra import host, logger, state
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
-from pyinfra.facts.files import Link
 from pyinfra.facts.server import LinuxDistribution
-from pyinfra.operations import files
 
 from . import locks, releases
 from .deploys import deploy
-from .facts import PythonEnvironment, shell
+from .facts import Installed, PythonEnvironments, look, shell
 from .installers import ALONE, FROM_INDEX, Pip, Uv, pip
-from .operations import Commands
+from .operations import Commands, File, Folder, place
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
 from .system import packages
+from .wheelhouse import Wheelhouse
 
 BOOTSTRAP = f"{ENVIRONMENT}/bootstrap"
 BUILD_AIDS = f"{ENVIRONMENT}/build"
 CURRENT = f"{ENVIRONMENT}/current"
+CARRIED = f"{ENVIRONMENT}/wheels"
+"""Where a host has the wheelhouse's files while it installs them."""
 
 
 @deploy("Python")
@@ -41,13 +43,7 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
         packages=[*python.packages, "python3-venv", *os_packages],
     )
     _build_aids(settings)
-    bootstrap_environment(
-        name="Make the bootstrap environment",
-        path=BOOTSTRAP,
-        pins=settings.release.bootstrap,
-        variables=index_variables(settings),
-    )
-    return _environment(settings, python)
+    return _environments(settings, python)
 
 
 def choose_interpreter(settings: Settings) -> releases.Interpreter:
@@ -61,7 +57,7 @@ def choose_interpreter(settings: Settings) -> releases.Interpreter:
 
 
 def index_variables(settings: Settings) -> dict[str, str]:
-    """Give pip's and uv's variables for the package index that the settings ask for."""
+    """Give pip's and uv's variables for the package index or the wheelhouse of the settings."""
     wanted = {
         "python_index_url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
         "python_extra_index_url": ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
@@ -69,25 +65,42 @@ def index_variables(settings: Settings) -> dict[str, str]:
     }
     given = {name: settings.secret(name) for name in wanted}
     variables = {key: value for name, value in given.items() if value for key in wanted[name]}
-    indexes = (urlsplit(given[name]) for name in ("python_index_url", "python_extra_index_url"))
-    plain = [url.netloc.rpartition("@")[2] for url in indexes if url.scheme == "http"]
+    if settings.wheelhouse:
+        variables |= settings.wheelhouse.variables(CARRIED)
+    places = ("python_index_url", "python_extra_index_url", "airflow_wheelhouse")
+    addresses = (urlsplit(settings.secret(name)) for name in places)
+    plain = [url.netloc.rpartition("@")[2] for url in addresses if url.scheme == "http"]
     # pip passes an index without TLS by unless it is told twice.
     return {**variables, "PIP_TRUSTED_HOST": " ".join(plain)} if plain else variables
 
 
 def _build_aids(settings: Settings) -> None:
-    for package in host.loop(list(settings.release.build_aids)):
-        files.put(
-            name=f"Deliver the build aid of {package}",
-            src=str(resource(settings.release.build_aids[package]) / "sitecustomize.py"),
-            dest=f"{BUILD_AIDS}/{package}/sitecustomize.py",
-            mode="644",
-        )
+    aids = settings.release.build_aids
+    folders = {f"{BUILD_AIDS}/{package}": aids[package] for package in aids}
+    texts = {
+        f"{folder}/sitecustomize.py": (resource(aid) / "sitecustomize.py").read_text()
+        for folder, aid in folders.items()
+    }
+    if texts:
+        parents = dict.fromkeys((BUILD_AIDS, *folders), Folder())
+        place({**parents, **{path: File(text) for path, text in texts.items()}})
 
 
-def _environment(settings: Settings, python: releases.Interpreter) -> list[OperationMeta]:
+def _environments(settings: Settings, python: releases.Interpreter) -> list[OperationMeta]:
     wanted = settings.wanted(python.version)
     path = f"{ENVIRONMENT}/{settings.airflow_version}-{wanted.digest}"
+    among = (BOOTSTRAP, path)
+    bootstrap = locks.parse("\n".join(settings.release.bootstrap), ())
+    if sentence := settings.lacks({**bootstrap, **wanted.pins}):
+        raise SettingsError(sentence)
+    bootstrap_environment(
+        name="Make the bootstrap environment",
+        path=BOOTSTRAP,
+        pins=bootstrap,
+        variables=index_variables(settings),
+        wheelhouse=settings.wheelhouse,
+        among=among,
+    )
     made = locked_environment(
         name=f"Make the environment of Airflow {settings.airflow_version}",
         path=path,
@@ -95,43 +108,66 @@ def _environment(settings: Settings, python: releases.Interpreter) -> list[Opera
         installer=_installer(settings, python),
         build_aids={name: f"{BUILD_AIDS}/{name}" for name in settings.release.build_aids},
         variables=index_variables(settings),
+        wheelhouse=settings.wheelhouse,
+        among=among,
     )
-    switched = link(name="Point current to the environment", path=CURRENT, target=path)
+    switched = link(name="Point current to the environment", target=path, among=among)
     return [made, switched]
+
+
+def _installed(path: str, among: tuple[str, ...]) -> Installed | None:
+    return look(PythonEnvironments, paths=among, link=CURRENT).installed.get(path)
 
 
 def _installer(settings: Settings, python: releases.Interpreter) -> Pip | Uv:
     interpreter = f"python{python.version}"
     if settings.release.installer == "uv":
-        return Uv(BOOTSTRAP, interpreter)
+        return Uv(BOOTSTRAP, interpreter, index=settings.wheelhouse is None)
     return Pip(BOOTSTRAP, interpreter, settings.release.seeds)
 
 
 @operation()
-def link(path: str, target: str) -> Commands:
-    """Point a symbolic link elsewhere in one step, so that it is never missing."""
-    found = host.get_fact(Link, path=path)
-    if found and found["link_target"] == target:
-        host.noop(f"{path} points to {target}")
+def link(target: str, *, among: tuple[str, ...]) -> Commands:
+    """Point ``current`` to an environment in one step, so that it is never missing.
+
+    ``among`` are the environments of one look, here and in the two steps below.
+    """
+    if look(PythonEnvironments, paths=among, link=CURRENT).linked == target:
+        host.noop(f"{CURRENT} points to {target}")
         return
-    new = QuoteString(f"{path}.new")
-    yield StringCommand("ln -sfn", QuoteString(target), new, "&& mv -fT", new, QuoteString(path))
+    new = f"{CURRENT}.new"
+    yield StringCommand("ln -sfn", QuoteString(target), f"{new} && mv -fT {new} {CURRENT}")
 
 
 @operation()
 def bootstrap_environment(
-    path: str, pins: Sequence[str], *, variables: Mapping[str, str]
+    path: str,
+    pins: Mapping[str, str],
+    *,
+    variables: Mapping[str, str],
+    wheelhouse: Wheelhouse | None,
+    among: tuple[str, ...],
 ) -> Commands:
     """Make a small environment of the host's own Python 3 that holds the tool for the real one."""
-    wanted = locks.parse("\n".join(pins), ())
-    have = host.get_fact(PythonEnvironment, path=path)
-    if have and have.complete and not locks.difference(wanted, have.distributions).missing:
+    have = _installed(path, among)
+    if have and have.complete and not locks.difference(pins, have.distributions).missing:
         host.noop(f"{path} has {', '.join(pins)}")
         return
     folder = QuoteString(path)
     yield StringCommand(ALONE, "rm -rf", folder, "&& python3 -m venv", folder)
-    yield pip(path, variables, "install", *map(QuoteString, pins), FROM_INDEX)
+    yield from _carried(wheelhouse.files(pins) if wheelhouse else ())
+    words = [QuoteString(f"{name}=={version}") for name, version in pins.items()]
+    yield pip(path, variables, "install", *words, FROM_INDEX)
     yield shell("touch ", folder, "/.complete")
+
+
+def _carried(files: Sequence[Path]) -> Commands:
+    """Carry files of a wheelhouse to the host, and nothing but them."""
+    if files:
+        yield StringCommand(ALONE, f"rm -rf {CARRIED} && mkdir {CARRIED}")
+    for file in files:
+        target = f"{CARRIED}/{file.name}"
+        yield FileUploadCommand(str(file), target, host.get_temp_filename(target))
 
 
 @operation()
@@ -142,15 +178,18 @@ def locked_environment(
     installer: Pip | Uv,
     build_aids: Mapping[str, str],
     variables: Mapping[str, str],
+    wheelhouse: Wheelhouse | None,
+    among: tuple[str, ...],
 ) -> Commands:
     """Make a Python environment that holds exactly what is wanted.
 
     A package of ``build_aids`` is installed last, with that folder on PYTHONPATH. An environment
     whose making was cut short is made anew; one that somebody changed is mended in place.
     """
-    have = host.get_fact(PythonEnvironment, path=path)
+    have = _installed(path, among)
+    have = have if have and have.complete else None
     pins = have.frozen if have and wanted.requirement else wanted.pins
-    if have and have.complete:
+    if have:
         difference = locks.difference(pins, have.distributions)
         if not difference:
             host.noop(f"every pin holds in {path}")
@@ -164,15 +203,19 @@ def locked_environment(
         difference = locks.Difference(tuple(sorted(wanted.pins)), ())
     if difference.foreign:
         yield installer.uninstall(path, difference.foreign)
+    if wheelhouse:
+        missing = {name: pins[name] for name in difference.missing}
+        whole = wanted.requirement and not have
+        yield from _carried(wheelhouse.everything() if whole else wheelhouse.files(missing))
     aided = [name for name in difference.missing if name in build_aids]
     plain = {name: pins[name] for name in difference.missing if name not in aided}
     yield from _install(installer, path, "requirements.txt", plain, variables)
     for name in aided:
         with_aid = {**variables, "PYTHONPATH": build_aids[name]}
         yield from _install(installer, path, f"{name}.txt", {name: pins[name]}, with_aid)
-    if wanted.requirement and not (have and have.complete):
+    if wanted.requirement and not have:
         yield from _resolve(installer, path, wanted, variables)
-    yield shell("touch ", QuoteString(f"{path}/.complete"))
+    yield shell(f"rm -rf {CARRIED} && touch ", QuoteString(f"{path}/.complete"))
 
 
 def _resolve(

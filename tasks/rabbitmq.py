@@ -8,11 +8,10 @@ from typing import Any
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
-from pyinfra.operations import files
 
 from .deploys import deploy
-from .facts import RabbitmqDefinitions, RabbitmqNodes
-from .operations import Commands, can_not_be_asked, running, text_file
+from .facts import RabbitmqDefinitions, RabbitmqNodes, Watched, look
+from .operations import Commands, File, Folder, can_not_be_asked, place, running
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
@@ -28,14 +27,19 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     settings = Settings.of(host, settings)
     node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
     texts = configuration(settings)
-    _configure(texts)
+    # Debian's package gives its folder to the broker's user.
+    folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
+    place({**folders, **{path: File(text) for path, text in texts.items()}})
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(name="Install the broker", packages=["rabbitmq-server"])
     running(
         name="Run the broker",
-        unit="rabbitmq-server.service",
-        started=f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
-        reads={path: text for path, text in texts.items() if path.startswith(CONFIGURATION)},
+        watched=Watched(
+            "rabbitmq-server.service",
+            f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
+            tuple(path for path in texts if path.startswith(CONFIGURATION)),
+        ),
+        texts=texts,
         installed=installed,
     )
     broker_user(
@@ -60,13 +64,6 @@ def configuration(settings: Settings) -> dict[str, str]:
     }
 
 
-def _configure(texts: dict[str, str]) -> None:
-    for path in host.loop([CONFIGURATION, EPMD]):
-        files.directory(name=f"Create {path}", path=path, mode="755")
-    for path in host.loop(texts):
-        text_file(name=f"Write {path}", path=path, text=texts[path])
-
-
 def bind_address(settings: Settings) -> str:
     """Give the address that the broker listens on."""
     if settings.rabbitmq_bind_address is not None:
@@ -78,8 +75,9 @@ def bind_address(settings: Settings) -> str:
 @operation()
 def node_name_kept(wanted: str) -> Commands:
     """Fail where another node has its data here: under a new name it would look empty."""
-    others = [name for name in host.get_fact(RabbitmqNodes) if name != wanted]
-    if others and wanted not in host.get_fact(RabbitmqNodes):
+    found = look(RabbitmqNodes)
+    others = [name for name in found if name != wanted]
+    if others and wanted not in found:
         yield (
             f"echo 'this host has a RabbitMQ node {others[0]} with data: set rabbitmq_node_name ="
             f' "{others[0]}" to use it\' >&2; false'
@@ -94,7 +92,7 @@ def broker_user(user: str, password: str, vhost: str) -> Commands:
 
     By a file of definitions: rabbitmqctl 4 waits for ever for a password on standard input.
     """
-    have = host.get_fact(RabbitmqDefinitions)
+    have = look(RabbitmqDefinitions)
     if can_not_be_asked(have):
         host.noop("RabbitMQ does not answer")
         return
@@ -135,7 +133,7 @@ def _import_definitions(definitions: Mapping[str, Any]) -> StringCommand:
 @operation()
 def broker_user_absent(user: str) -> Commands:
     """Remove a broker user, such as the guest that everybody knows the password of."""
-    have = host.get_fact(RabbitmqDefinitions)
+    have = look(RabbitmqDefinitions)
     if can_not_be_asked(have):
         host.noop("RabbitMQ does not answer")
         return

@@ -137,6 +137,13 @@ SECRET_MEANINGS = (
 _PY27 = Interpreter("2.7", ("python2.7", "python2.7-dev"))
 
 # Debian 12 and later have no Python 2.7; Ubuntu's last is 22.04 (universe).
+_VIRTUALENV = (
+    "virtualenv==20.21.1",  # the last that makes a Python 2.7 environment
+    "distlib==0.3.9",
+    "filelock==3.12.4",
+    "platformdirs==3.11.0",
+)
+
 DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
     "Debian 11": (Interpreter("3.9", ("python3",)), _PY27),
     "Debian 12": (Interpreter("3.11", ("python3",)),),
@@ -190,7 +197,7 @@ _AIRFLOW_1_8 = Release(
     pythons=("2.7",),
     celery=SpecifierSet(">=3.1.17,<4.0"),
     installer="pip",
-    bootstrap=("virtualenv==20.21.1",),  # the last that makes a Python 2.7 environment
+    bootstrap=_VIRTUALENV,
     seeds={"pip": "20.3.4", "setuptools": "44.1.1", "wheel": "0.37.1"},
     build_aids={"apache-airflow": "build/pip9"},
     build_packages=("gcc", "g++", "libc6-dev", "make", "libpq-dev"),
@@ -268,7 +275,7 @@ _AIRFLOW_1_10 = Release(
     pythons=("3.9",),
     celery=SpecifierSet(">=4.4.7,<5.0"),
     installer="pip",
-    bootstrap=("virtualenv==20.21.1",),
+    bootstrap=_VIRTUALENV,
     seeds={"pip": "23.1", "setuptools": "67.6.1", "wheel": "0.40.0"},
     build_aids={"jpype1": "build/jpype1"},
     build_packages=("gcc", "g++", "libc6-dev", "python3-dev"),

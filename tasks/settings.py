@@ -28,6 +28,7 @@ from pyinfra.api.exceptions import DeployError
 
 from . import locks, releases, secrets
 from .resources import resource
+from .wheelhouse import Wheelhouse
 
 PREFIXES = ("airflow_", "postgresql_", "rabbitmq_", "python_")
 ENVIRONMENT = "/opt/airflow"
@@ -136,6 +137,8 @@ class Settings(BaseModel):
     """Lock file on the controller instead of the shipped one: everything pinned with `==`."""
     airflow_constraints: str | None = None
     """URL or file of constraints instead of a lock, such as Airflow's official ones."""
+    airflow_wheelhouse: Secret | None = None
+    """Folder on the controller, or URL of a page of links, with all packages: no index is asked."""
     airflow_home: AbsolutePath = "/var/lib/airflow"
     """AIRFLOW_HOME on the hosts."""
     airflow_dags: Path | None = None
@@ -256,6 +259,16 @@ class Settings(BaseModel):
             raise ValueError("there is no such file or folder on this machine")
         return value
 
+    @field_validator("airflow_wheelhouse")
+    @classmethod
+    def _there(cls, value: SecretStr | None) -> SecretStr | None:
+        folder = Wheelhouse(value.get_secret_value()).folder if value else None
+        if folder and not folder.is_dir():
+            raise ValueError(
+                f"there is no folder {folder} on this machine: make it with scripts/wheelhouse"
+            )
+        return value
+
     @field_validator("airflow_config")
     @classmethod
     def _one_line(cls, value: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
@@ -274,6 +287,7 @@ class Settings(BaseModel):
             self._lock,
             self._extras,
             self._given_lock,
+            self._wheels,
             self._servers,
             self._consent,
             self._secrets,
@@ -294,6 +308,12 @@ class Settings(BaseModel):
     def extras(self) -> tuple[str, ...]:
         """The extras that the stack needs and those that were asked for."""
         return tuple(dict.fromkeys((*self.release.needed_extras, *self.airflow_extras)))
+
+    @property
+    def wheelhouse(self) -> Wheelhouse | None:
+        """Where packages come from instead of a package index, if from anywhere."""
+        place = self.secret("airflow_wheelhouse")
+        return Wheelhouse(place) if place else None
 
     @property
     def airflow_components(self) -> tuple[releases.Component, ...]:
@@ -348,6 +368,20 @@ class Settings(BaseModel):
                 )
         return None
 
+    def _wheels(self) -> str | None:
+        release = self.release
+        return self.lacks({release.package: release.version})
+
+    def lacks(self, pins: Mapping[str, str]) -> str | None:
+        """Say which of ``pins`` the wheelhouse has not."""
+        wheelhouse = self.wheelhouse
+        if wheelhouse is None or not (missing := wheelhouse.missing(pins)):
+            return None
+        return (
+            f"airflow_wheelhouse {wheelhouse.place} lacks {', '.join(missing)}: fill it with "
+            f"scripts/wheelhouse {self.airflow_version}"
+        )
+
     def _servers(self) -> str | None:
         for part in releases.BACKENDS if self.airflow_components else ():
             self.server(part)
@@ -397,6 +431,14 @@ class Settings(BaseModel):
             if key in self.airflow_config.get(section, {}):
                 return f"airflow_config sets [{section}] {key}: set {setting} instead"
         return None
+
+    def check_placed(self, name: str) -> None:
+        """Raise SettingsError if the inventory gives the host ``name`` nothing to do."""
+        if not self.topology.components:
+            raise SettingsError(
+                f"host {name} is in no component's group: put it in one or more of "
+                f"{', '.join(releases.GROUPS)}"
+            )
 
     def secret(self, name: str) -> str:
         """Give a secret in plain text; one that is not set is empty."""
@@ -475,10 +517,13 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return message
     name = str(first["loc"][0])
-    # airflow_config counts too: among its values may be secrets.
-    secret = "Secret" in str(Settings.model_fields[name].annotation)
-    refusal = name if secret else f"{name} can't be {first['input']!r}"
+    refusal = name if is_secret(name) else f"{name} can't be {first['input']!r}"
     return f"{refusal}: {message[0].lower()}{message[1:]}"
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a setting is not to be shown; airflow_config may have secrets among others."""
+    return "Secret" in str(Settings.model_fields[name].annotation)
 
 
 def _from_inventory(host: Host, release: releases.Release) -> dict[str, Any]:

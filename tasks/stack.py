@@ -12,8 +12,7 @@ from .operations import barrier
 from .postgresql import deploy_postgresql
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
-from .releases import GROUPS
-from .settings import Settings, SettingsError
+from .settings import Settings
 from .system import deploy_system
 
 
@@ -24,11 +23,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
     """
     send_at_once()
     settings = Settings.of(host, settings)
-    if not settings.topology.components:
-        raise SettingsError(
-            f"host {host.name} is in no component's group: put it in one or more of "
-            f"{', '.join(GROUPS)}"
-        )
+    settings.check_placed(host.name)
     held(name="Hold the host for this run")
     deploy_system(settings)
     deploy_firewall(settings)

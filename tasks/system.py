@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
-from pyinfra.facts.files import FileContents
-from pyinfra.operations import files, server
 
 from .deploys import deploy
-from .facts import APT_STAMP, AptPackages, OwnName
-from .operations import Commands, text_file, with_block, without_block
+from .facts import APT_STAMP, Account, AptPackages, Names, UserAccount, look
+from .operations import Commands, File, Folder, place, with_block, without_block, written
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
 _LOCK_WITHIN = 600
@@ -37,7 +35,7 @@ def packages(packages: Sequence[str]) -> Commands:
 
     Lists grow old every day; that alone is no change.
     """
-    have = host.get_fact(AptPackages, packages=list(packages))
+    have = look(AptPackages, packages=tuple(packages))
     missing = [name for name in packages if name not in have.installed]
     if not missing:
         host.noop(f"{', '.join(packages)} are installed")
@@ -56,54 +54,57 @@ def deploy_system(settings: Settings | None = None) -> None:
         packages=["ca-certificates", "iproute2", "procps", "util-linux"],
     )
     host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
-    own_name(name="Make the host's own name resolvable")
     if settings.airflow_components:
-        _user(settings)
+        account(
+            name="Create the user airflow",
+            user="airflow",
+            home=settings.airflow_home,
+            shell="/usr/sbin/nologin",
+        )
         _folders(settings)
-
-
-def _user(settings: Settings) -> None:
-    server.user(
-        name="Create the user airflow",
-        user="airflow",
-        home=settings.airflow_home,
-        shell="/usr/sbin/nologin",
-        system=True,
-        create_home=False,
-        ensure_home=False,
-    )
 
 
 def _folders(settings: Settings) -> None:
     home = settings.airflow_home
-    owned = {home: "750", f"{home}/dags": "750", f"{home}/plugins": "750", LOGS: "750"}
-    for path in host.loop(list(owned)):
-        files.directory(
-            name=f"Create {path}", path=path, user="airflow", group="airflow", mode=owned[path]
-        )
-    for path in host.loop([ENVIRONMENT, f"{ENVIRONMENT}/bin", f"{ENVIRONMENT}/lib"]):
-        files.directory(name=f"Create {path}", path=path, user="root", group="root", mode="755")
-    files.directory(
-        name=f"Create {CONFIGURATION}", path=CONFIGURATION, user="root", group="airflow", mode="750"
+    own = Folder("airflow", "airflow", "750")
+    place(
+        {
+            **dict.fromkeys((home, f"{home}/dags", f"{home}/plugins", LOGS), own),
+            **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/bin", f"{ENVIRONMENT}/lib"), Folder()),
+            CONFIGURATION: Folder(group="airflow", mode="750"),
+        }
     )
 
 
 @operation()
 def host_names(lines: Sequence[str]) -> Commands:
-    """Let the hosts find each other by name, also without DNS."""
-    have = host.get_fact(FileContents, path="/etc/hosts") or []
-    wanted = with_block(have, lines) if lines else without_block(have)
-    if wanted == have:
+    """Let the hosts find each other by name, also without DNS, and each find itself.
+
+    Airflow and RabbitMQ expect a host's own name to resolve.
+    """
+    have = look(Names)
+    wanted = with_block(have.hosts, lines) if lines else without_block(have.hosts)
+    if not have.resolves and not any(have.own in line.split()[1:] for line in lines):
+        wanted.append(f"127.0.1.1\t{have.own}")
+    if wanted == list(have.hosts):
         host.noop("/etc/hosts names every host")
         return
-    yield from text_file._inner(path="/etc/hosts", text="\n".join(wanted) + "\n")
+    yield from written("/etc/hosts", File("\n".join(wanted) + "\n"), None)
 
 
 @operation()
-def own_name() -> Commands:
-    """Make the host's own name resolvable, as Airflow and RabbitMQ expect it."""
-    answer = host.get_fact(OwnName)
-    if len(answer) > 1:
-        host.noop(f"{answer[0]} resolves")
+def account(user: str, home: str, shell: str) -> Commands:
+    """Make a system user with a group of the same name."""
+    have = look(UserAccount, user=user)
+    if have == Account(home, shell):
+        host.noop(f"the user {user} is as it should be")
         return
-    yield 'printf "127.0.1.1\\t%s\\n" "$(hostname)" >> /etc/hosts'
+    name = QuoteString(user)
+    options = ("--home", QuoteString(home), "--shell", QuoteString(shell), name)
+    if have:
+        yield StringCommand("usermod", *options)
+        return
+    yield StringCommand(
+        "getent group", name, ">/dev/null || groupadd --system", name,
+        "&& useradd --system --no-create-home --gid", name, *options,
+    )  # fmt: skip

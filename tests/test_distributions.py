@@ -12,20 +12,21 @@ NAME="{name}"
 ID={id}
 VERSION_ID="{version}"
 ---'''
-hosts = (["@fake/host"], {{
+hosts = (["@fake/host"{more}], {{
+    "airflow_address": "192.0.2.10",
     "fake_delay": 0,
     "fake_delay_jitter": 0,
-    "fake_responses": {{"*-release": os_release, "uname -s": "Linux", "useradd": "useradd"}},
+    "fake_responses": {{"*-release": os_release, "uname -s": "Linux"}},
 }})
 postgresql = rabbitmq = api_server = scheduler = dag_processor = worker = ["@fake/host"]
 """
 
 
-def deploy(folder: Path, distribution: str, release: str) -> Run:
+def deploy(folder: Path, distribution: str, release: str, more: str = "") -> Run:
     """Deploy to a pretended host, and give what was sent to it."""
     name, version = distribution.split()
     file = folder / "inventory.py"
-    file.write_text(INVENTORY.format(name=name, id=name.lower(), version=version))
+    file.write_text(INVENTORY.format(name=name, id=name.lower(), version=version, more=more))
     data = {"airflow_version": release, "airflow_secrets_file": str(folder / "secrets.json")}
     return Deployment(str(file), data).show("-y", "-vv")
 
@@ -78,5 +79,13 @@ def test_a_wrong_setting_ends_the_run_before_any_connection(tmp_path: Path) -> N
     run = deploy(tmp_path, "Debian 12", "3.3.3000")
     assert run.code != 0
     assert "airflow_version 3.3.3000 has no lock here: give airflow_lock" in run.output
+    assert "Connecting to hosts" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_host_in_no_group_ends_the_run_before_any_connection(tmp_path: Path) -> None:
+    run = deploy(tmp_path, "Debian 12", "3.3.2", more=', "@fake/idle"')
+    assert run.code != 0
+    assert "host @fake/idle is in no component's group: put it in one or more of" in run.output
     assert "Connecting to hosts" not in run.output
     assert "Traceback" not in run.output

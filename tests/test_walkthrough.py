@@ -204,7 +204,7 @@ SERVICES = [
         ),
         (
             "sed -i s/mixed/process/ /etc/systemd/system/airflow-worker.service",
-            ["Services | Write airflow-worker.service", *SERVICES[-2:]],
+            ["Services | Write /etc/systemd/system/airflow-worker.service", *SERVICES[-2:]],
         ),
         (
             "systemctl disable airflow-scheduler",

@@ -1,24 +1,27 @@
 """Ask a deployed Airflow how it is, without importing it: a second instead of three.
 
-Runs under every Python that an Airflow runs on, with Airflow's environment, and prints a word:
+Runs under every Python that an Airflow runs on, with Airflow's environment, as
 
-    airflow_probe.py schema TABLE=FOLDER...
-                                        yes when each table stands at the last migration of its
+    airflow_probe.py SECONDS QUESTION...
+
+where a question is a JSON list, and prints a word for each of them in turn:
+
+    ["schema", "TABLE=FOLDER", ...]     yes when each table stands at the last migration of its
                                         folder in the environment, none without any, else no
-    airflow_probe.py login NAME EMAIL   yes when NAME has the password on stdin, else no
-    airflow_probe.py web URL... SECONDS yes when every URL answers 200 within that time, else no
-    airflow_probe.py flower URL SECONDS yes when URL answers at all
-    airflow_probe.py heartbeat JOB STAMP SECONDS
-                                        yes after a heartbeat of JOB newer than the file STAMP
-    airflow_probe.py worker SECONDS     yes when this host's worker answers a ping
+    ["login", "NAME", "EMAIL"]          yes when NAME has the password on stdin, else no
+    ["web", "URL", ...]                 yes when every URL answers 200, else no
+    ["flower", "URL"]                   yes when URL answers at all
+    ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
+    ["worker"]                          yes when this host's worker answers a ping
 
-The word is unknown where the database or the broker can't be asked. Any but yes makes the exit
-code 1.
+The last four are asked again until they hold or the time is over. The word is unknown where the
+database or the broker can't be asked. Any but yes makes the exit code 1.
 """
 
 from __future__ import print_function
 
 import glob
+import json
 import os
 import re
 import socket
@@ -150,36 +153,36 @@ def worker():
     return bool(application.control.inspect(destination=[name], timeout=3).ping())
 
 
-def wait(check, arguments, seconds):
-    """Try ``check`` until it holds or the time is over, and give its last answer."""
-    end = time.time() + seconds
+CHECKS = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
+ASKS = {"schema": schema, "login": login}
+
+
+def answer(what, arguments):
+    """Give the word for one question, and why it is not yes."""
+    try:
+        held = dict(CHECKS, **ASKS)[what](*arguments)
+    except Exception as error:
+        return "unknown", "{}: {}".format(type(error).__name__, error)
+    word = {True: "yes", False: "no"}.get(held, held)
+    return word, "the check {} does not hold".format(what)
+
+
+def main(seconds, *questions):
+    end = time.time() + float(seconds)
+    questions = [json.loads(question) for question in questions]
+    answers = {}
     while True:
         last = time.time() >= end
-        try:
-            if check(*arguments):
-                return True
-        except Exception:
-            if last:
-                raise
-        if last:
-            return False
+        for number, question in enumerate(questions):
+            if answers.get(number, ("no",))[0] != "yes":
+                answers[number] = answer(question[0], question[1:])
+        waiting = [n for n in answers if answers[n][0] != "yes" and questions[n][0] in CHECKS]
+        if last or not waiting:
+            break
         time.sleep(1)
-
-
-def main(what, *arguments):
-    asks = {"schema": schema, "login": login}
-    checks = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
-    try:
-        if what in asks:
-            answer = asks[what](*arguments)
-        else:
-            answer = wait(checks[what], arguments[:-1], float(arguments[-1]))
-    except Exception as error:
-        print("unknown")
-        sys.exit("{}: {}".format(type(error).__name__, error))
-    word = {True: "yes", False: "no"}.get(answer, answer)
-    print(word)
-    sys.exit(0 if word == "yes" else "the check {} does not hold".format(what))
+    for number in sorted(answers):
+        print(answers[number][0])
+    sys.exit("\n".join(why for word, why in answers.values() if word != "yes") or None)
 
 
 main(*sys.argv[1:])
