@@ -8,6 +8,7 @@ of them is a secret.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -399,6 +400,31 @@ class FirewallTable(FactBase[bool]):
 
     def process(self, output: list[str]) -> bool:
         return output == ["loaded"]
+
+
+@dataclass(frozen=True)
+class System:
+    """What a host is, before anything is done there."""
+
+    distribution: str
+    """Name and version, such as ``Debian 12``."""
+    ahead: float
+    """Seconds by which its clock is ahead of this machine's."""
+
+
+class HostSystem(FactBase[System]):
+    """Distribution and clock of a host."""
+
+    @staticmethod
+    def default() -> System:
+        return System("an unknown system", 0)
+
+    def command(self) -> str:
+        return 'test -r /etc/os-release && . /etc/os-release; echo "$ID $VERSION_ID"; date +%s'
+
+    def process(self, output: list[str]) -> System:
+        distribution, clock = output
+        return System(distribution.title(), float(clock) - time.time())
 
 
 @dataclass(frozen=True)

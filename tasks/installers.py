@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from pyinfra.api import QuoteString, StringCommand
 
+from .settings import ENVIRONMENT
+
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """The host's own trust store, so that a company's certificate authority is known."""
 
@@ -26,12 +28,12 @@ _ALWAYS = {
 }
 
 
-_HINT = (
-    "the packages could not be installed: where the package index is out of reach,"
-    " python_index_url names a mirror, python_proxy a way to it, and airflow_wheelhouse a folder"
-    " that needs neither"
+_FREE = f"$(df -h --output=avail {ENVIRONMENT} | tail -n 1)"
+FROM_INDEX = (
+    f'|| {{ echo "the packages could not be installed, with {_FREE} free on the disk: where the'
+    " package index is out of reach, python_index_url names a mirror, python_proxy a way to it, and"
+    ' airflow_wheelhouse a folder that needs neither" >&2; false; }'
 )
-FROM_INDEX = f"|| {{ echo {shlex.quote(_HINT)} >&2; false; }}"
 """What stands behind a command that needs the package index."""
 
 

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 from pyinfra import host, logger, state
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
-from pyinfra.facts.server import LinuxDistribution
 
 from . import locks, releases
 from .deploys import deploy
-from .facts import Installed, PythonEnvironments, look, shell
+from .facts import HostSystem, Installed, PythonEnvironments, look, shell
 from .installers import ALONE, FROM_INDEX, Pip, Uv, pip
 from .operations import Commands, File, Folder, place
 from .resources import resource
@@ -48,10 +47,8 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
 
 def choose_interpreter(settings: Settings) -> releases.Interpreter:
     """Choose the host's Python; SettingsError names the distributions that have one."""
-    found = host.get_fact(LinuxDistribution)
-    distribution = f"{found['name']} {found['release_meta'].get('VERSION_ID', '')}"
     try:
-        return releases.interpreter(settings.release, distribution)
+        return releases.interpreter(settings.release, look(HostSystem).distribution)
     except releases.NoInterpreterError as error:
         raise SettingsError(f"airflow_version on {host.name}: {error}") from None
 

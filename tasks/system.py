@@ -8,12 +8,15 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from .deploys import deploy
-from .facts import APT_STAMP, Account, AptPackages, Names, UserAccount, look
+from .facts import APT_STAMP, Account, AptPackages, HostSystem, Names, UserAccount, look
 from .operations import Commands, File, Folder, place, with_block, without_block, written
-from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings, SettingsError
 
 _LOCK_WITHIN = 600
 """Seconds to wait for another process that holds one of apt's locks, such as a new host's own."""
+
+_CLOCK_WITHIN = 30
+"""Seconds by which a host's clock may differ from this machine's."""
 
 # `apt-get update` has no option to wait for its lock.
 _UPDATE = (
@@ -47,8 +50,12 @@ def packages(packages: Sequence[str]) -> Commands:
 
 @deploy("System")
 def deploy_system(settings: Settings | None = None) -> None:
-    """Prepare a host for the components; ``settings`` default to the host's data."""
+    """Prepare a host for the components; ``settings`` default to the host's data.
+
+    SettingsError tells of a clock that is wrong.
+    """
     settings = Settings.of(host, settings)
+    check_clock(look(HostSystem).ahead)
     packages(
         name="Install the base packages",
         packages=["ca-certificates", "iproute2", "procps", "util-linux"],
@@ -62,6 +69,19 @@ def deploy_system(settings: Settings | None = None) -> None:
             shell="/usr/sbin/nologin",
         )
         _folders(settings)
+
+
+def check_clock(ahead: float) -> None:
+    """Refuse a clock with which the hosts don't believe each other.
+
+    The web UI's requests for a task's log are good for 30 seconds, and a heartbeat for a minute.
+    """
+    if abs(ahead) > _CLOCK_WITHIN:
+        where = "ahead of" if ahead > 0 else "behind"
+        raise SettingsError(
+            f"the clock of {host.name} is {abs(ahead):.0f} s {where} this machine's: set both"
+            " by NTP, with timedatectl set-ntp true"
+        )
 
 
 def _folders(settings: Settings) -> None:

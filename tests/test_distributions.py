@@ -1,5 +1,6 @@
 """The deploy of each distribution, planned and carried out on hosts that only pretend."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,26 +8,23 @@ import pytest
 from tests.cli import Deployment, Run
 
 INVENTORY = """
-os_release = '''/etc/os-release
-NAME="{name}"
-ID={id}
-VERSION_ID="{version}"
----'''
+import time
+
 hosts = (["@fake/host"{more}], {{
     "airflow_address": "192.0.2.10",
     "fake_delay": 0,
     "fake_delay_jitter": 0,
-    "fake_responses": {{"*-release": os_release, "uname -s": "Linux"}},
+    "fake_responses": {{"os-release": f"{id} {version}\\n{{int(time.time()) + {ahead}}}"}},
 }})
 postgresql = rabbitmq = api_server = scheduler = dag_processor = worker = ["@fake/host"]
 """
 
 
-def deploy(folder: Path, distribution: str, release: str, more: str = "") -> Run:
+def deploy(folder: Path, distribution: str, release: str, *, more: str = "", ahead: int = 0) -> Run:
     """Deploy to a pretended host, and give what was sent to it."""
     name, version = distribution.split()
     file = folder / "inventory.py"
-    file.write_text(INVENTORY.format(name=name, id=name.lower(), version=version, more=more))
+    file.write_text(INVENTORY.format(id=name.lower(), version=version, more=more, ahead=ahead))
     data = {"airflow_version": release, "airflow_secrets_file": str(folder / "secrets.json")}
     return Deployment(str(file), data).show("-y", "-vv")
 
@@ -88,4 +86,15 @@ def test_a_host_in_no_group_ends_the_run_before_any_connection(tmp_path: Path) -
     assert run.code != 0
     assert "host @fake/idle is in no component's group: put it in one or more of" in run.output
     assert "Connecting to hosts" not in run.output
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(("ahead", "how"), [(7200, "ahead of"), (-7200, "behind")])
+def test_a_clock_two_hours_off_is_refused_before_anything_is_done(
+    tmp_path: Path, ahead: int, how: str
+) -> None:
+    run = deploy(tmp_path, "Debian 12", "3.3.2", ahead=ahead)
+    assert run.code != 0
+    assert re.search(rf"the clock of @fake/host is 7[12]\d\d s {how} this machine's", run.output)
+    assert "Starting operation" not in run.output
     assert "Traceback" not in run.output

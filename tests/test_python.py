@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +65,10 @@ def index() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def host(network: Network) -> Host:
-    return network.host("python", distribution="bookworm")
+    """Give a host whose disk for environments can be made small."""
+    host = network.host("python", distribution="bookworm")
+    host.exec("mkdir /opt/airflow && mount -t tmpfs -o size=4G,mode=755 tmpfs /opt/airflow")
+    return host
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,35 @@ def test_what_the_constraints_made_is_then_kept(deployment: Deployment, host: Ho
     names = {distribution["name"] for distribution in json.loads(listed)}
     assert "flower" in names
     assert "cowsay" not in names
+
+
+def test_with_a_full_disk_the_old_release_stays(deployment: Deployment, host: Host) -> None:
+    before = host.ssh("readlink /opt/airflow/current").stdout
+    host.ssh("mount -o remount,size=$(($(du -sm /opt/airflow | cut -f1) + 40))M /opt/airflow")
+    run = deployment.show("-y", airflow_extras="slack")
+    assert run.code != 0
+    assert "No space left on device" in run.output
+    assert re.search(r"could not be installed, with *[0-9.]+[KM]? free on the disk", run.output)
+    assert host.ssh("readlink /opt/airflow/current").stdout == before
+    command = "AIRFLOW_HOME=/tmp/a /opt/airflow/current/bin/airflow version"
+    assert "3.3.2" in host.ssh(command).stdout
+    host.ssh("mount -o remount,size=4G /opt/airflow")
+    assert deployment.run(airflow_extras="slack").code == 0
+    assert deployment.dry(airflow_extras="slack").planned == []
+    assert host.ssh("readlink /opt/airflow/current").stdout != before
+
+
+def test_a_host_two_hours_ahead_is_refused(deployment: Deployment, host: Host) -> None:
+    host.ssh("DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime >/dev/null 2>&1")
+    # The clock of what comes in over SSH: the machine's own is everybody's.
+    library = host.ssh("ls /usr/lib/*/faketime/libfaketime.so.1").stdout.strip()
+    host.exec(f"printf 'LD_PRELOAD={library}\\nFAKETIME=+2h\\n' > /etc/environment")
+    run = deployment.show("-y")
+    host.exec("rm /etc/environment")
+    assert run.code != 0
+    assert re.search(r"the clock of .* is 7[12]\d\d s ahead of this machine's", run.output)
+    assert "Starting operation" not in run.output
+    assert deployment.run(airflow_extras="slack").code == 0
 
 
 def test_constraints_that_can_not_be_read_are_refused(deployment: Deployment) -> None:

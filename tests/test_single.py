@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,25 @@ def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:
     assert shown(secrets, stack.seen) == []
     assert "/etc/airflow/secrets.env" in stack.run.output
     assert shown(secrets, stack.run.output) == []
+
+
+def test_no_option_and_no_failure_shows_a_secret(stack: Stack) -> None:
+    secrets = {name: stack.secrets[name] for name in GENERATORS}
+    show = stack.deployment.show
+    said = [
+        show("--dry", "--json", "-vvv").output,
+        show("--dry", "--debug-all", "-vvv", "--diff").output,
+        show("--debug-operations", "--json").output,
+        replace(stack.deployment, deploy="debug-inventory").show(**secrets).output,
+    ]
+    stack.host.ssh("mv /usr/bin/psql /usr/bin/psql.away")
+    failed = show("-y", "-vvv", "--diff")
+    stack.host.ssh("mv /usr/bin/psql.away /usr/bin/psql")
+    assert failed.code != 0
+    assert all("System | Create the user airflow" in text for text in said[:3])
+    assert "postgresql_password" in said[3]
+    assert [shown(secrets, text) for text in (*said, failed.output)] == [[]] * 5
+    assert stack.deployment.run().code == 0
 
 
 def test_a_wrong_sudo_password_ends_the_run(stack: Stack) -> None:

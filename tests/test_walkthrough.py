@@ -22,6 +22,12 @@ LISTING = (
     "find /etc /opt /usr /root /home /var/lib/dpkg /var/lib/airflow -path /root/.cache -prune -o"
     " -printf '%p %T@ %C@ %s %m %U\\n' 2>/dev/null | sort; ps -eo comm | sort -u"
 )
+# The same of a host on which Airflow works, and when its services were started.
+SETTLED = (
+    "find /etc /opt /var/lib/airflow /usr/local -printf '%p %T@ %C@ %s %m %U\\n' | sort;"
+    " systemctl show -p Id -p ActiveEnterTimestampMonotonic 'airflow-*' 'postgresql@*'"
+    " rabbitmq-server"
+)
 FAILING_DAG = """
 from datetime import datetime
 from airflow import DAG
@@ -87,6 +93,20 @@ def test_the_next_plan_is_empty_and_the_next_run_changes_nothing(stack: Stack) -
     assert stack.deployment.dry().planned == []
     run = stack.deployment.run()
     assert (run.code, run.changed) == (0, [])
+
+
+def test_one_changed_setting_is_planned_exactly_and_the_plan_touches_nothing(stack: Stack) -> None:
+    before = stack.host.ssh(SETTLED).stdout
+    plan = stack.deployment.dry(airflow_worker_queues="default,reports")
+    assert stack.host.ssh(SETTLED).stdout == before
+    assert plan.planned == [
+        "Services | Write /etc/systemd/system/airflow-worker.service",
+        "Services | Run airflow-worker.service",
+        "Services | Wait until the Celery worker works",
+    ]
+    assert stack.deployment.run(airflow_worker_queues="default,reports").changed == plan.planned
+    assert stack.deployment.dry(airflow_worker_queues="default,reports").planned == []
+    assert stack.deployment.run().changed == plan.planned
 
 
 def test_three_tasks_succeed_through_the_worker(stack: Stack) -> None:
