@@ -21,6 +21,7 @@ from .rabbitmq import deploy_rabbitmq
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
 from .system import deploy_system
+from .verify import deploy_verify
 
 __all__ = [
     "Settings",
@@ -36,4 +37,5 @@ __all__ = [
     "deploy_services",
     "deploy_stack",
     "deploy_system",
+    "deploy_verify",
 ]

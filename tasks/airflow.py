@@ -24,6 +24,8 @@ from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
 IMPORTED = ("airflow_api_deny.py", "airflow_hostname.py")
 """Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
+CANARY = "verify_workers"
+"""The DAG with a task for each worker."""
 _WORKS_WITHIN = 180
 """Seconds that a component has after its start, also on a small and busy host."""
 _RETURN_WITHIN = 90
@@ -35,8 +37,9 @@ def deploy_airflow(settings: Settings | None = None) -> None:
     """Configure Airflow on a host and give administrators the ``airflow`` command."""
     settings = Settings.of(host, settings)
     release = settings.release
-    library = _library(("airflow_probe.py", *IMPORTED, *release.helpers, release.login_script))
-    place({**library, **_commands(), **configuration(settings)})
+    called = ("airflow_probe.py", "airflow_canary.py", release.login_script)
+    library = _library((*called, *IMPORTED, *release.helpers))
+    place({**library, **_commands(), **configuration(settings), **_canary(settings)})
 
 
 @deploy("Database")
@@ -77,7 +80,7 @@ def deploy_services(
     read = _read(settings)
     texts = {path: file.text for path, file in {**units, **read}.items()}
     watched = {component: _watched(component, read) for component in here}
-    questions = {component: _question(settings, component) for component in here}
+    questions = {component: question(settings, component) for component in here}
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
     for component in host.loop(settings.release.components):
         if component not in here:
@@ -126,7 +129,7 @@ def unit_text(settings: Settings, component: Component) -> str:
         component=component,
         command=command.format(
             concurrency=settings.airflow_worker_concurrency,
-            queues=",".join(settings.airflow_worker_queues),
+            queues=",".join(settings.queues),
             lib=f"{ENVIRONMENT}/lib",
         ),
         configuration=CONFIGURATION,
@@ -151,6 +154,13 @@ def _commands() -> dict[str, File]:
     return {path: File(text, mode="755") for path, text in texts.items()}
 
 
+def _canary(settings: Settings) -> dict[str, File]:
+    """Give the DAG that has a task for each worker."""
+    text = template("verify_workers.py", workers=settings.topology.workers)
+    path = f"{settings.airflow_home}/dags/{CANARY}.py"
+    return {path: File(text, group="airflow", mode="640")}
+
+
 def configuration(settings: Settings) -> dict[str, File]:
     """Give Airflow's configuration: path -> file."""
     environment = airflow_cfg.environment_file(airflow_cfg.environment(settings))
@@ -163,8 +173,8 @@ def configuration(settings: Settings) -> dict[str, File]:
     }
 
 
-def _question(settings: Settings, component: Component) -> Question:
-    """Complete the words of a component's probe by this host's addresses."""
+def question(settings: Settings, component: Component) -> Question:
+    """Give the probe's question whether a component works, with this host's addresses."""
     web = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
     flower = f"http://{reachable(settings.airflow_flower_host)}:{settings.airflow_flower_port}"
     more = {
@@ -180,7 +190,7 @@ def _stamp(component: Component) -> str:
     return f"/run/airflow-{component.name}/started"
 
 
-def _ask(
+def ask(
     questions: tuple[Question, ...], *, within: int = 0, stdin: str | None = None
 ) -> dict[Question, str]:
     """Ask the probe: question -> its word, which is empty before Airflow is installed.
@@ -205,7 +215,7 @@ def schema(
 
     ``questions`` about the schema and the login are asked in one look, with the ``password``.
     """
-    answer = _ask(questions, stdin=password)[questions[0]]
+    answer = ask(questions, stdin=password)[questions[0]]
     if answer == "yes" or can_not_be_asked(answer):
         host.noop("the schema is the release's")
         return
@@ -217,7 +227,7 @@ def schema(
 @operation()
 def login(script: str, *, questions: tuple[Question, ...], password: str) -> Commands:
     """Give an administrator a login with this password; who it is stands in the last question."""
-    answers = _ask(questions, stdin=password)
+    answers = ask(questions, stdin=password)
     _, user, email = questions[-1]
     # Without a schema there is no answer to the last question, but one to the first.
     if answers[questions[-1]] == "yes" or can_not_be_asked(answers[questions[0]]):
@@ -243,7 +253,7 @@ def healthy(
     Airflow 1.8 whose database was gone may hang for ever. ``among`` are the questions of one look.
     """
     if not will_have_changed(changed):
-        answer = _ask(among, within=_RETURN_WITHIN if state.is_executing else 0)[question]
+        answer = ask(among, within=_RETURN_WITHIN if state.is_executing else 0)[question]
         if answer == "yes" or can_not_be_asked(answer):
             host.noop(f"the {component} works")
             return

@@ -377,6 +377,24 @@ class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):
         return definitions
 
 
+class RabbitmqConsumers(FactBase[dict[str, int] | None]):
+    """Queue of ``vhost`` -> how many take from it; None when the broker does not answer."""
+
+    @staticmethod
+    def default() -> dict[str, int] | None:
+        return None
+
+    def command(self, vhost: str) -> StringCommand:
+        return StringCommand(
+            "rabbitmqctl -q list_queues -p", QuoteString(vhost), "name consumers --formatter json",
+            "2>/dev/null </dev/null || echo null",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, int] | None:
+        queues = json.loads("\n".join(output))
+        return queues and {queue["name"]: queue["consumers"] for queue in queues}
+
+
 class RabbitmqNodes(FactBase[list[str]]):
     """Names of the Erlang nodes that have data on this host."""
 
@@ -530,3 +548,56 @@ class DeliveredFolder(FactBase[Delivered]):
         sums = _sums(output[end + 1 :])
         digests = {name.removeprefix("./"): digest for name, digest in sums.items()}
         return Delivered(digests, tuple(output[:end]))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a host sees of the others, and what it lets them see."""
+
+    resolved: Mapping[str, str]
+    """Name -> address, without those that do not resolve."""
+    closed: tuple[str, ...]
+    """Those of the wanted ``HOST PORT`` that don't answer."""
+    listening: tuple[tuple[str, str, int], ...]
+    """User, address and port of every TCP socket that other hosts could reach."""
+
+
+class NetworkReach(FactBase[Reach]):
+    """Whether names resolve and ports answer, and what listens beyond loopback."""
+
+    @staticmethod
+    def default() -> Reach:
+        return Reach({}, (), ())
+
+    def command(self, names: tuple[str, ...], ports: tuple[str, ...]) -> StringCommand:
+        return StringCommand(
+            "for name in", *map(QuoteString, names), ';do echo "name $name $(getent ahosts "$name"'
+            " | head -n 1)\"; done; for port in", *map(QuoteString, ports), ";do set -- $port;",
+            'timeout 3 bash -c "</dev/tcp/$1/$2" 2>/dev/null || echo "closed $port"; done;',
+            "ss -Hltne | while read -r _ _ _ local _ rest; do uid=${rest#*uid:};",
+            'case $rest in *uid:*) uid=${uid%% *} ;; *) uid=0 ;; esac;',
+            'echo "listen $(id -nu "$uid" 2>/dev/null || echo "$uid") $local"; done',
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> Reach:
+        words = [line.split() for line in output]
+        sockets = [(w[1], *w[2].rpartition(":")[::2]) for w in words if w[0] == "listen"]
+        return Reach(
+            {w[1]: w[2] for w in words if w[0] == "name" and len(w) > 2},
+            tuple(" ".join(w[1:]) for w in words if w[0] == "closed"),
+            tuple((u, a, int(p)) for u, a, p in sockets if not a.startswith(("127.", "[::1]"))),
+        )
+
+
+class Canary(FactBase[dict[str, Any]]):
+    """What ``airflow_canary.py`` says; ``words`` are its arguments."""
+
+    default = dict
+
+    def command(self, words: tuple[str, ...]) -> StringCommand:
+        script = PROBE.replace("airflow_probe.py", "airflow_canary.py")
+        return StringCommand(script, *map(QuoteString, words), "2>/dev/null || echo '{}'")
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(output[-1])
+        return answer

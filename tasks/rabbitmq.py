@@ -54,10 +54,9 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
 
 def configuration(settings: Settings) -> dict[str, str]:
     """Give the broker's files: path -> text."""
-    address = bind_address(settings)
     return {
         f"{CONFIGURATION}/rabbitmq.conf": template(
-            "rabbitmq.conf", settings=settings, address=address
+            "rabbitmq.conf", settings=settings, addresses=listeners(settings)
         ),
         f"{CONFIGURATION}/rabbitmq-env.conf": template("rabbitmq-env.conf", settings=settings),
         f"{EPMD}/loopback.conf": template("epmd.conf"),
@@ -70,6 +69,19 @@ def bind_address(settings: Settings) -> str:
         return settings.rabbitmq_bind_address
     others = settings.topology.hosts or settings.rabbitmq_allow
     return settings.topology.address if others else "127.0.0.1"
+
+
+def listeners(settings: Settings) -> tuple[str, ...]:
+    """Give the addresses that the broker listens on: loopback too, for Airflow on the same host."""
+    address = bind_address(settings)
+    if address in ("0.0.0.0", "::") or is_loopback(address):
+        return (address,)
+    return ("127.0.0.1", address)
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether other hosts can't reach an address."""
+    return address == "localhost" or address.startswith(("127.", "::1"))
 
 
 @operation()

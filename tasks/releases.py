@@ -103,6 +103,8 @@ class Release:
     """Table that holds the schema's version -> folder of the migrations, in the environment."""
     create_schema: str = "db migrate"
     upgrade_schema: str = "db migrate"
+    trigger: str = "dags trigger"
+    """The words of Airflow's command that triggers a DAG."""
     login_script: str = "login_fab.py"
     """The file of ``files/lib`` that makes an administrator's login."""
     helpers: tuple[str, ...] = ()
@@ -265,6 +267,7 @@ _AIRFLOW_1_8 = Release(
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
     create_schema="initdb",
     upgrade_schema="upgradedb",
+    trigger="trigger_dag",
     login_script="login_1_8.py",
     helpers=("webserver_1_8.py",),
 )
@@ -335,6 +338,7 @@ _AIRFLOW_1_10 = Release(
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
     create_schema="initdb",
     upgrade_schema="upgradedb",
+    trigger="trigger_dag",
     login_script="login_1_10.py",
 )
 

@@ -38,6 +38,11 @@ CONFIGURATION = "/etc/airflow"
 LOGS = "/var/log/airflow"
 
 
+def own_queue(worker: str) -> str:
+    """Name the queue from which one worker alone takes tasks."""
+    return f"verify.{worker}"
+
+
 class SettingsError(DeployError):
     """A setting can't be used; the message is one sentence that names it and the mend."""
 
@@ -120,6 +125,10 @@ class Topology(BaseModel):
     """Whether every web UI is on this host."""
     database_here: bool = True
     """Whether this host makes the schema and the login, once for all."""
+    workers: tuple[str, ...] = ()
+    """Names of the hosts with a Celery worker."""
+    queues: tuple[str, ...] = ()
+    """Every queue that one of them takes tasks from."""
     names: tuple[str, ...] = ()
     """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
 
@@ -319,6 +328,11 @@ class Settings(BaseModel):
     def airflow_components(self) -> tuple[releases.Component, ...]:
         """The processes of Airflow that run on this host."""
         return tuple(c for c in self.release.components if c.name in self.topology.components)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues of this host's worker: its own one is for a task that proves it works."""
+        return (*self.airflow_worker_queues, own_queue(self.topology.name))
 
     @property
     def withheld(self) -> frozenset[str]:
@@ -569,6 +583,8 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         web_hosts=tuple(map(_address, web)),
         web_here=[member.name for member in web] == [host.name],
         database_here=_among(host, (members["scheduler"] or with_database)[:1]),
+        workers=tuple(map(_hostname, members["worker"])),
+        queues=_queues(members["worker"]),
         names=tuple(f"{_address(m)} {m.name}" for m in everyone if _hostname(m) != _address(m)),
     )
 
@@ -587,17 +603,18 @@ def _check_queues(host: Host, workers: Sequence[Host]) -> None:
     """Refuse a default queue that no worker takes tasks from: they would wait for ever."""
     fields = Settings.model_fields
     default = host.data.get("airflow_default_queue") or fields["airflow_default_queue"].default
-    own = fields["airflow_worker_queues"].default
-    queues = {
-        queue
-        for worker in workers
-        for queue in _as_list(worker.data.get("airflow_worker_queues") or own)
-    }
+    queues = _queues(workers)
     if workers and default not in queues:
         raise SettingsError(
             f"no worker takes tasks from airflow_default_queue {default!r}: add it to the "
-            f"airflow_worker_queues of one, which now have {', '.join(sorted(queues))}"
+            f"airflow_worker_queues of one, which now have {', '.join(queues)}"
         )
+
+
+def _queues(workers: Sequence[Host]) -> tuple[str, ...]:
+    own = Settings.model_fields["airflow_worker_queues"].default
+    found = (_as_list(worker.data.get("airflow_worker_queues") or own) for worker in workers)
+    return tuple(sorted({queue for queues in found for queue in queues}))
 
 
 def _backends(host: Host, members: Members) -> dict[str, str]:

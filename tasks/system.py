@@ -15,7 +15,7 @@ from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings, SettingsError
 _LOCK_WITHIN = 600
 """Seconds to wait for another process that holds one of apt's locks, such as a new host's own."""
 
-_CLOCK_WITHIN = 30
+CLOCK_WITHIN = 30
 """Seconds by which a host's clock may differ from this machine's."""
 
 # `apt-get update` has no option to wait for its lock.
@@ -76,7 +76,7 @@ def check_clock(ahead: float) -> None:
 
     The web UI's requests for a task's log are good for 30 seconds, and a heartbeat for a minute.
     """
-    if abs(ahead) > _CLOCK_WITHIN:
+    if abs(ahead) > CLOCK_WITHIN:
         where = "ahead of" if ahead > 0 else "behind"
         raise SettingsError(
             f"the clock of {host.name} is {abs(ahead):.0f} s {where} this machine's: set both"

@@ -13,6 +13,7 @@ from tests.browser import chromium, log_in, shows
 from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.hosts import Host, Network
 from tests.rest import Airflow
+from tests.verify import verify
 
 pytestmark = pytest.mark.docker
 
@@ -188,6 +189,23 @@ def test_chromium_sees_the_succeeded_run_and_the_failed_task_s_log(
         driver.save_screenshot(str(tmp_path / "failed-task.png"))
 
 
+def test_verifying_runs_a_task_on_each_worker_and_names_the_host_that_is_astray(
+    stack: Stack,
+) -> None:
+    seen = verify(stack.deployment)
+    assert seen.wrong == set()
+    for worker in ("worker1", "worker2"):
+        assert seen.rows[f"task on {worker}", "scheduler1"][1] == f"success on {worker}"
+        assert seen.rows[f"log from {worker}", "web1"][0] == "ok"
+    web1 = stack.hosts["web1"]
+    web1.ssh("cp /etc/hosts /root/hosts && sed -i 's/.* worker2$/192.0.2.1 worker2/' /etc/hosts")
+    astray = verify(stack.deployment)
+    web1.ssh("cp /root/hosts /etc/hosts")
+    assert astray.wrong == {"names of the hosts", "log from worker2"}
+    assert astray.rows["names of the hosts", "web1"][1] == "astray: worker2"
+    assert astray.rows["names of the hosts", "data1"][0] == "ok"
+
+
 def test_hosts_find_each_other_by_name(stack: Stack) -> None:
     for client in stack.hosts.values():
         for name, host in stack.hosts.items():
@@ -239,7 +257,7 @@ def test_a_sixth_host_is_one_line_and_restarts_nothing(network: Network, stack: 
     assert "extracted" in stack.airflow.log("example_three_tasks", run_id, "extract")
 
 
-def test_a_second_scheduler_and_a_second_web_host(stack: Stack) -> None:
+def test_a_second_scheduler_a_second_web_host_and_a_worker_beside_the_broker(stack: Stack) -> None:
     text = stack.inventory.read_text()
     for group, first in (
         ("api_server", "web1"),
@@ -247,6 +265,8 @@ def test_a_second_scheduler_and_a_second_web_host(stack: Stack) -> None:
         ("dag_processor", "scheduler1"),
     ):
         text = text.replace(f'{group} = ["{first}"]', f'{group} = ["{first}", "worker3"]')
+    # The broker answers other hosts and its own.
+    text = text.replace('worker = ["worker3",', 'worker = ["data1", "worker3",')
     stack.inventory.write_text(text)
     run = stack.deployment.run()
     assert run.code == 0, run.output

@@ -14,6 +14,7 @@ from tests.airflow_1_10 import Airflow
 from tests.cli import Deployment
 from tests.hosts import Host, Network
 from tests.test_walkthrough import FAILING_DAG
+from tests.verify import verify
 
 pytestmark = pytest.mark.docker
 
@@ -177,6 +178,10 @@ def test_no_secret_is_shown_or_readable_by_others(stack: Stack) -> None:
         " 2>/dev/null; ps -ef; systemctl show 'airflow-*'"
     ).stdout
     assert [secret for secret in secrets if secret in shown] == []
+
+
+def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> None:
+    assert verify(stack.deployment).wrong == set()
 
 
 def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:

@@ -20,6 +20,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_extras": "postgrs"}, "has no extra postgrs: did you mean postgres?"),
     ({"airflow_extras": ["celery", "zzz"]}, "has no extra zzz: it has "),
     ({"airflow_lock": "no/such/lock.txt"}, "airflow_lock can't be 'no/such/lock.txt'"),
+    ({"airflow_wheelhouse": "no/such/folder"}, "there is no folder no/such/folder on this machine"),
+    (
+        {"airflow_wheelhouse": "tests"},
+        "airflow_wheelhouse tests lacks apache-airflow 3.3.2: fill it",
+    ),
     ({"airflow_dags": "no/such/folder"}, "airflow_dags can't be 'no/such/folder'"),
     ({"airflow_home": "var/lib"}, "airflow_home can't be 'var/lib': give an absolute path"),
     ({"airflow_home": "/var/lib/my flow"}, "airflow_home can't be '/var/lib/my flow'"),

@@ -11,6 +11,7 @@ from tasks.secrets import GENERATORS
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
 from tests.rest import Airflow
+from tests.verify import verify
 from tests.watch import shown, watched
 
 pytestmark = pytest.mark.docker
@@ -147,6 +148,10 @@ def test_a_run_that_changes_nothing_sends_few_commands(stack: Stack) -> None:
     assert run.code == 0, run.output
     commands = [line for line in run.output.splitlines() if ">>> " in line]
     assert len(commands) <= COMMANDS[stack.airflow.release]
+
+
+def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> None:
+    assert verify(stack.deployment).wrong == set()
 
 
 def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 import configparser
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tasks import airflow_cfg
 from tasks.airflow import unit_text
 from tasks.operations import with_block
 from tasks.postgresql import hba_lines, listen
+from tasks.rabbitmq import listeners
 from tasks.resources import template
 from tasks.settings import Settings
 from tests import made_up
@@ -42,6 +44,25 @@ def test_a_unit_without_the_sandbox(tmp_path: Path) -> None:
     text = unit_text(settings, settings.release.component("worker"))
     assert "NoNewPrivileges" not in text
     assert "User=airflow" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, ["127.0.0.1:5672"]),
+        ({"rabbitmq_allow": "10.0.0.0/8"}, ["127.0.0.1:5672", "192.0.2.10:5672"]),
+        ({"rabbitmq_bind_address": "10.0.0.5"}, ["127.0.0.1:5672", "10.0.0.5:5672"]),
+        ({"rabbitmq_bind_address": "0.0.0.0"}, ["0.0.0.0:5672"]),
+        ({"rabbitmq_bind_address": "::1", "rabbitmq_port": 5673}, ["::1:5673"]),
+    ],
+)
+def test_the_broker_always_answers_airflow_on_its_own_host(
+    tmp_path: Path, data: dict[str, Any], expected: list[str]
+) -> None:
+    settings = made_up.settings(tmp_path / "s", **data)
+    text = template("rabbitmq.conf", settings=settings, addresses=listeners(settings))
+    lines = [line for line in text.splitlines() if line.startswith("listeners")]
+    assert lines == [f"listeners.tcp.{n} = {each}" for n, each in enumerate(expected, start=1)]
 
 
 def test_airflow_cfg(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import requests
 from tests.airflow_1_8 import Airflow
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.verify import verify
 from tests.waiting import until
 
 pytestmark = pytest.mark.docker
@@ -170,6 +171,7 @@ def test_the_walkthrough_s_commands_work_as_typed(stack: Stack) -> None:
         "/var/lib/airflow/dags.delivered",
         "/var/lib/airflow/dags/example_three_tasks.py",
         "/var/lib/airflow/dags/failing.py",
+        "/var/lib/airflow/dags/verify_workers.py",
     ]
 
 
@@ -321,6 +323,58 @@ def test_what_somebody_changed_is_planned_and_mended(
     stack.host.ssh(broken)
     plan, run, after = stack.deployment.dry(), stack.deployment.run(), stack.deployment.dry()
     assert (plan.planned, run.changed, after.planned) == (mended, mended, [])
+
+
+TASK = {"task on HOST", "log from HOST"}
+POSTGRESQL = "cd / && runuser -u postgres -- psql"
+SECRETS = "/etc/airflow/secrets.env"
+ODD_DAG = "/var/lib/airflow/dags/odd.py"
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "wrong"),
+    [
+        ("systemctl stop airflow-webserver", "systemctl start airflow-webserver",
+         {"web server", "log from HOST"}),
+        ("systemctl stop airflow-scheduler", "systemctl start airflow-scheduler",
+         {"scheduler", *TASK}),
+        ("systemctl stop airflow-worker", "systemctl start airflow-worker",
+         {"Celery worker", "queues", *TASK}),
+        (f"{POSTGRESQL} -c 'ALTER ROLE airflow SUPERUSER'",
+         f"{POSTGRESQL} -c 'ALTER ROLE airflow NOSUPERUSER'", {"database roles"}),
+        ("rabbitmqctl -q add_user guest guest </dev/null",
+         "rabbitmqctl -q delete_user guest </dev/null", {"broker users"}),
+        (f"chmod 644 {SECRETS}", f"chmod 640 {SECRETS}", {"configuration and secrets"}),
+        (f"{POSTGRESQL} airflow -c \"UPDATE alembic_version SET version_num = 'x'||version_num\"",
+         f"{POSTGRESQL} airflow"
+         " -c 'UPDATE alembic_version SET version_num = substr(version_num, 2)'",
+         {"schema"}),
+        ("setsid runuser -u airflow -- python3 -m http.server 9999 >/dev/null 2>&1 </dev/null &",
+         "pkill -f http.server", {"open ports"}),
+        (f"echo 'import no_such_thing  # airflow DAG' > {ODD_DAG}; chmod 644 {ODD_DAG};"
+         f" for i in $(seq 120); do {POSTGRESQL} airflow -c 'SELECT filename FROM import_error'"
+         " | grep odd.py && break; sleep 1; done",
+         f"rm {ODD_DAG}; {POSTGRESQL} airflow -c 'DELETE FROM import_error'", {"DAG files"}),
+        ("rabbitmqctl -q stop_app </dev/null", "rabbitmqctl -q start_app </dev/null",
+         {"servers in reach", "Celery worker", "broker", *TASK}),
+    ],
+)  # fmt: skip
+def test_verifying_tells_what_is_broken_and_nothing_else(
+    stack: Stack, broken: str, mended: str, wrong: set[str]
+) -> None:
+    address = stack.host.address
+    stack.host.ssh(broken)
+    seen = verify(stack.deployment)
+    stack.host.ssh(mended)
+    assert stack.deployment.run().changed == []  # waits for what was stopped
+    assert seen.wrong == {check.replace("HOST", address) for check in wrong}
+
+
+def test_verifying_a_stack_that_works_finds_nothing(stack: Stack) -> None:
+    seen = verify(stack.deployment)
+    assert seen.wrong == set()
+    assert seen.rows["task on " + stack.host.address, stack.host.address][1].startswith("success")
+    assert stack.deployment.dry().planned == []
 
 
 def test_somebody_else_s_drop_in_is_left_alone_and_named(stack: Stack) -> None:

@@ -13,8 +13,10 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["flower", "URL"]                   yes when URL answers at all
     ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
     ["worker"]                          yes when this host's worker answers a ping
+    ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
+    ["imports"]                         yes when every DAG file can be imported, else their names
 
-The last four are asked again until they hold or the time is over. The word is unknown where the
+Those from web to worker are asked again until they hold or the time is over. The word is unknown where the
 database or the broker can't be asked. Any but yes makes the exit code 1.
 """
 
@@ -51,6 +53,7 @@ def query(sql, *values):
 
     (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
     connection = psycopg2.connect(re.sub(r"^postgresql\+\w+:", "postgresql:", url), connect_timeout=5)
+    connection.autocommit = True
     try:
         cursor = connection.cursor()
         cursor.execute(sql, values)
@@ -140,6 +143,22 @@ def heartbeat(job, stamp):
     return bool(row[0])
 
 
+def age(job):
+    row = query(
+        "SELECT extract(epoch FROM now()) - extract(epoch FROM max(latest_heartbeat)) FROM job"
+        " WHERE job_type = %s AND state = 'running' AND hostname IN (%s, %s)",
+        job,
+        socket.getfqdn(),
+        os.environ["AIRFLOW_HOSTNAME"],
+    )
+    return "never" if row[0] is None else str(int(row[0]))
+
+
+def imports():
+    files = query("SELECT array_agg(filename) FROM import_error")[0]
+    return "yes" if not files else ", ".join(sorted(files))
+
+
 def in_utc(seconds):
     return time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(seconds))
 
@@ -154,7 +173,7 @@ def worker():
 
 
 CHECKS = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
-ASKS = {"schema": schema, "login": login}
+ASKS = {"schema": schema, "login": login, "age": age, "imports": imports}
 
 
 def answer(what, arguments):
@@ -185,4 +204,5 @@ def main(seconds, *questions):
     sys.exit("\n".join(why for word, why in answers.values() if word != "yes") or None)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

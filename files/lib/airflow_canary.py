@@ -1,0 +1,155 @@
+"""Run a DAG with a task on every worker, and read their logs as the web UI's reader does.
+
+    airflow_canary.py run TRIGGER DAG SECONDS
+        prints {"run": ID, "date": DATE, "tasks": {TASK: [STATE, HOST]}}; TRIGGER are the words of
+        Airflow's command that triggers a DAG
+    airflow_canary.py logs VERSION URL USER DAG RUN DATE TASK...
+        prints {TASK: LOG}, with USER's password on standard input; VERSION is Airflow's
+"""
+
+from __future__ import print_function
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+from airflow_probe import query
+
+try:
+    from http.cookiejar import CookieJar
+    from urllib.parse import urlencode
+    from urllib.request import HTTPCookieProcessor, Request, build_opener
+except ImportError:  # Python 2
+    from cookielib import CookieJar
+    from urllib import urlencode
+
+    from urllib2 import HTTPCookieProcessor, Request, build_opener
+
+FINAL = ("success", "failed", "upstream_failed", "skipped")
+
+
+def run(trigger, dag, seconds):
+    end = time.time() + float(seconds)
+    while not query("SELECT 1 FROM dag WHERE dag_id = %s", dag):
+        if time.time() > end:
+            return {}
+        time.sleep(1)
+    query("UPDATE dag SET is_paused = false WHERE dag_id = %s RETURNING 1", dag)
+    name = time.strftime("verify__%Y-%m-%dT%H:%M:%S", time.gmtime())
+    command = ["airflow"] + trigger.split() + ["-r", name, dag]
+    with open(os.devnull, "w") as nowhere:
+        triggered = subprocess.call(command, stdout=nowhere, stderr=nowhere) == 0
+    states = {}
+    end = time.time() + float(seconds)
+    while triggered and time.time() < end:
+        states = tasks(dag, name)
+        if states and all(state in FINAL for state, _ in states.values()):
+            break
+        time.sleep(0.5)
+    return {"run": name if triggered else "", "date": date(dag, name), "tasks": states}
+
+
+def tasks(dag, name):
+    row = query(
+        "SELECT json_object_agg(task_id, json_build_array(ti.state, hostname))"
+        " FROM task_instance ti JOIN dag_run dr ON dr.dag_id = ti.dag_id AND " + same_run() + " WHERE"
+        " dr.dag_id = %s AND dr.run_id = %s",
+        dag,
+        name,
+    )
+    return row[0] or {}
+
+
+def same_run():
+    by_id = query(
+        "SELECT 1 FROM information_schema.columns"
+        " WHERE table_name = 'task_instance' AND column_name = 'run_id'"
+    )
+    return "dr.run_id = ti.run_id" if by_id else "dr.execution_date = ti.execution_date"
+
+
+def date(dag, name):
+    """Give the date by which Airflow 1 knows a run."""
+    row = query("SELECT row_to_json(d) FROM dag_run d WHERE dag_id = %s AND run_id = %s", dag, name)
+    return row and row[0].get("execution_date")
+
+
+def logs(version, url, user, dag, run, date, *names):
+    password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n").decode("utf-8")
+    opener = build_opener(HTTPCookieProcessor(CookieJar()))
+    line = ".".join(version.split(".")[:2]) if version.startswith("1.") else version.split(".")[0]
+    give = {"1.8": page_1_8, "1.10": page_1_10, "2": page_2, "3": page_3}[line]
+    fetch = give(opener, url, user, password)
+    found = {}
+    for name in names:
+        try:
+            found[name] = fetch(dag, run, date, name)
+        except Exception as error:
+            found[name] = "{}: {}".format(type(error).__name__, error)
+    return found
+
+
+def page_1_8(opener, url, user, password):
+    form(opener, url + "/admin/airflow/login", "_csrf_token", user, password)
+    return lambda dag, run, date, task: read(
+        opener,
+        url
+        + "/admin/airflow/log?"
+        + urlencode({"dag_id": dag, "task_id": task, "execution_date": date}),
+    )
+
+
+def page_1_10(opener, url, user, password):
+    form(opener, url + "/login/", "csrf_token", user, password)
+    return lambda dag, run, date, task: read(
+        opener,
+        url
+        + "/get_logs_with_metadata?"
+        + urlencode(
+            {
+                "dag_id": dag,
+                "task_id": task,
+                "execution_date": date,
+                "try_number": "1",
+                "metadata": "{}",
+            }
+        ),
+    )
+
+
+def page_2(opener, url, user, password):
+    pair = base64.b64encode((user + ":" + password).encode("utf-8")).decode("ascii")
+    return rest(opener, url + "/api/v1", "Basic " + pair)
+
+
+def page_3(opener, url, user, password):
+    login = json.dumps({"username": user, "password": password}).encode("utf-8")
+    answer = read(opener, url + "/auth/token", {"Content-Type": "application/json"}, login)
+    return rest(opener, url + "/api/v2", "Bearer " + json.loads(answer)["access_token"])
+
+
+def rest(opener, api, authorization):
+    headers = {"Accept": "application/json", "Authorization": authorization}
+    path = "{}/dags/{}/dagRuns/{}/taskInstances/{}/logs/1"
+    return lambda dag, run, date, task: read(opener, path.format(api, dag, run, task), headers)
+
+
+def form(opener, url, field, user, password):
+    """Log in by a form, which has a token against forged requests."""
+    token = re.search('name="' + field + '"[^>]*value="([^"]+)"', read(opener, url))
+    fields = {"username": user, "password": password.encode("utf-8")}
+    fields[field] = token.group(1) if token else ""
+    read(opener, url, {}, urlencode(fields).encode("ascii"))
+
+
+def read(opener, url, headers=(), data=None):
+    return opener.open(Request(url, data, dict(headers)), timeout=30).read().decode("utf-8")
+
+
+if __name__ == "__main__":
+    what = {"run": run, "logs": logs}[sys.argv[1]]
+    print(json.dumps(what(*sys.argv[2:])))

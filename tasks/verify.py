@@ -1,0 +1,291 @@
+"""Prove that what is deployed works, and say so in a table of one row a check.
+
+Nothing is changed but for one run of the DAG that has a task for each worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from pyinfra import host, logger, state
+from pyinfra.api import operation
+
+from .airflow import CANARY, ask, configuration, question
+from .airflow_cfg import api_url
+from .deploys import deploy
+from .facts import (
+    Canary,
+    HostSystem,
+    NetworkReach,
+    Paths,
+    PostgresqlContents,
+    RabbitmqConsumers,
+    RabbitmqDefinitions,
+    Reach,
+    look,
+)
+from .operations import Commands, barrier, digest
+from .postgresql import listen, roles
+from .rabbitmq import bind_address, is_loopback
+from .releases import Component
+from .settings import Settings, own_queue
+from .system import CLOCK_WITHIN
+
+_RUNS_WITHIN = 60
+"""Seconds that the canary's run has, and before it the scheduler to find its DAG."""
+_OURS = ("airflow", "postgres", "rabbitmq", "epmd")
+"""Users of the host whose sockets are looked at."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One check, and what was seen."""
+
+    check: str
+    host: str
+    right: bool
+    saw: str
+
+
+@deploy("Verify")
+def deploy_verify(settings: Settings | None = None) -> None:
+    """Check every component, and run a task on each worker; a wrong row ends the run in failure."""
+    settings = Settings.of(host, settings)
+    examined(name="Look at every component", settings=settings)
+    barrier(name="Wait for every host's look")
+    if settings.topology.database_here:
+        canary_ran(name="Run a task on each worker", settings=settings)
+    barrier(name="Wait for the tasks")
+    if settings.release.web in settings.airflow_components:
+        logs_read(name="Read the tasks' logs as the web UI does", settings=settings)
+    barrier(name="Wait for the logs")
+    told(name="Tell what was seen")
+
+
+def _rows() -> list[Row]:
+    """Give the rows of this host, to add to."""
+    rows: list[Row] = host.connector_data.setdefault("airflow_rows", [])
+    return rows
+
+
+@operation()
+def examined(settings: Settings) -> Commands:
+    """Check what this host has, without changing anything."""
+    if state.is_executing:
+        _rows().extend(_examine(settings))
+    host.noop("looking changes nothing")
+    yield from ()
+
+
+def _examine(settings: Settings) -> Iterator[Row]:
+    yield _clock(look(HostSystem).ahead)
+    yield from _network(settings)
+    if settings.airflow_components:
+        yield from _components(settings)
+        yield _configured(settings)
+    if settings.topology.database_here:
+        yield from _metadata(settings)
+    if "postgresql" in settings.topology.components:
+        yield _role(settings)
+    if "rabbitmq" in settings.topology.components:
+        yield from _broker(settings)
+
+
+def _row(check: str, right: bool, saw: str) -> Row:
+    return Row(check, host.name, right, saw)
+
+
+def _clock(ahead: float) -> Row:
+    return _row("clock", abs(ahead) <= CLOCK_WITHIN, f"{ahead:+.0f} s from this machine's")
+
+
+def _network(settings: Settings) -> Iterator[Row]:
+    """Check that names resolve, that what is needed answers, and that nothing else is open."""
+    pairs = (line.split() for line in settings.topology.names)
+    wanted = {name: address for address, name in pairs}
+    reach = look(NetworkReach, names=tuple(wanted), ports=needed(settings))
+    astray = [name for name, address in wanted.items() if reach.resolved.get(name) != address]
+    yield _row("names of the hosts", not astray, f"astray: {', '.join(astray)}" if astray else "ok")
+    closed = ", ".join(reach.closed)
+    yield _row("servers in reach", not closed, f"no answer from {closed}" if closed else "ok")
+    open_ = strangers(settings, reach)
+    yield _row("open ports", not open_, f"not asked for: {', '.join(open_)}" if open_ else "ok")
+
+
+def needed(settings: Settings) -> tuple[str, ...]:
+    """List what this host's components connect to, as ``HOST PORT``."""
+    if not settings.airflow_components:
+        return ()
+    web = settings.topology.web_hosts
+    api = f"{web[0]} {settings.airflow_web_port}"
+    return (
+        f"{settings.server('postgresql')} {settings.postgresql_port}",
+        f"{settings.server('rabbitmq')} {settings.rabbitmq_port}",
+        *((api,) if settings.release.results_apart and not settings.topology.web_here else ()),
+    )
+
+
+def strangers(settings: Settings, reach: Reach) -> list[str]:
+    """List the sockets of ours that listen where the settings do not say so."""
+    asked = ports(settings)
+    return [
+        f"{address}:{port} of {user}"
+        for user, address, port in reach.listening
+        if user in _OURS and port not in asked
+    ]
+
+
+def ports(settings: Settings) -> set[int]:
+    """Give the ports on which this host may be reached by others."""
+    topology = settings.topology
+    asked = set()
+    if "postgresql" in topology.components and listen(settings) != "localhost":
+        asked.add(settings.postgresql_port)
+    if "rabbitmq" in topology.components and not is_loopback(bind_address(settings)):
+        asked.add(settings.rabbitmq_port)
+    for component in settings.airflow_components:
+        asked |= _component_ports(settings, component)
+    return asked
+
+
+def _component_ports(settings: Settings, component: Component) -> set[int]:
+    if component.probe == ("web",):
+        return set() if is_loopback(settings.airflow_web_host) else {settings.airflow_web_port}
+    if component.probe == ("flower",):
+        return (
+            set() if is_loopback(settings.airflow_flower_host) else {settings.airflow_flower_port}
+        )
+    logs = component.log_port and not settings.topology.web_here
+    return {getattr(settings, component.log_port)} if component.log_port and logs else set()
+
+
+def _components(settings: Settings) -> Iterator[Row]:
+    here = settings.airflow_components
+    works = {component: question(settings, component) for component in here}
+    ages = {part: ("age", part.probe[1]) for part in here if part.probe[0] == "heartbeat"}
+    said = ask((*works.values(), *ages.values()))
+    for component in here:
+        right = said[works[component]] == "yes"
+        saw = "works" if right else f"does not work ({said[works[component]] or 'not installed'})"
+        if component in ages:
+            saw += f", last heartbeat {said[ages[component]]} s ago"
+        yield _row(component.description, right, saw)
+
+
+def _configured(settings: Settings) -> Row:
+    """Compare the files with the inventory's: so every host has the same secrets."""
+    files = configuration(settings)
+    have = look(Paths, paths=tuple(files))
+    other = [
+        Path(path).name
+        for path, file in files.items()
+        if path not in have
+        or (have[path].sha256, have[path].mode) != (digest(file.text), file.mode)
+    ]
+    saw = f"not the inventory's: {', '.join(other)}" if other else "the inventory's"
+    return _row("configuration and secrets", not other, saw)
+
+
+def _metadata(settings: Settings) -> Iterator[Row]:
+    migrations = (f"{table}={folder}" for table, folder in settings.release.migrations.items())
+    schema, imports = ("schema", *migrations), ("imports",)
+    said = ask((schema, imports))
+    head = said[schema] == "yes"
+    yield _row("schema", head, "the release's" if head else f"not the release's ({said[schema]})")
+    clean = said[imports] == "yes"
+    yield _row("DAG files", clean, "all import" if clean else f"don't import: {said[imports]}")
+
+
+def _role(settings: Settings) -> Row:
+    wanted = tuple(roles(settings).values())
+    contents = look(PostgresqlContents, roles=wanted)
+    if contents is None:
+        return _row("database roles", False, "PostgreSQL does not answer")
+    missing = [role for role in wanted if role not in contents.roles]
+    super_ = [role for role in contents.roles if contents.roles[role]["rolsuper"]]
+    if missing:
+        return _row("database roles", False, f"missing: {', '.join(missing)}")
+    right = not super_ or settings.postgresql_superuser
+    return _row("database roles", right, f"superuser: {', '.join(super_)}" if super_ else "plain")
+
+
+def _broker(settings: Settings) -> Iterator[Row]:
+    definitions = look(RabbitmqDefinitions)
+    consumers = look(RabbitmqConsumers, vhost=settings.rabbitmq_vhost)
+    if not definitions or consumers is None:
+        yield _row("broker", False, "RabbitMQ does not answer")
+        return
+    users = [user["name"] for user in definitions["users"]]
+    guest = "guest" in users and settings.rabbitmq_user != "guest"
+    yield _row("broker users", not guest, ", ".join(users))
+    own = map(own_queue, settings.topology.workers)
+    idle = [queue for queue in (*settings.topology.queues, *own) if not consumers.get(queue)]
+    yield _row("queues", not idle, f"no consumer: {', '.join(idle)}" if idle else "all consumed")
+
+
+@operation()
+def canary_ran(settings: Settings) -> Commands:
+    """Run the canary DAG, and check that each task ran on its worker."""
+    if state.is_executing:
+        words = ("run", settings.release.trigger, CANARY, str(_RUNS_WITHIN))
+        ran = look(Canary, words=words)
+        host.connector_data["airflow_canary"] = ran
+        for worker in settings.topology.workers:
+            status, where = ran.get("tasks", {}).get(worker, ["not run", ""])
+            saw = f"{status} on {where}" if where else str(status)
+            _rows().append(_row(f"task on {worker}", status == "success", saw))
+    host.noop("a run of the canary changes no setting")
+    yield from ()
+
+
+@operation()
+def logs_read(settings: Settings) -> Commands:
+    """Read the log of each of the canary's tasks, as the web UI's reader does."""
+    if state.is_executing:
+        every = [each.connector_data for each in state.inventory]
+        ran: dict[str, str] = next(
+            (data["airflow_canary"] for data in every if "airflow_canary" in data), {}
+        )
+        workers = settings.topology.workers
+        server = (settings.airflow_version, api_url(settings), settings.airflow_admin_user)
+        run = (CANARY, str(ran.get("run")), str(ran.get("date")))
+        words = ("logs", *server, *run, *workers)
+        stdin = StringIO(settings.secret("airflow_admin_password"))
+        said = look(Canary, stdin, words=words)
+        for worker in workers:
+            text = said.get(worker, "the web UI does not answer")
+            right = f"verified by {worker}" in text
+            saw = "readable in the web UI" if right else f"not readable: {text[:200]}"
+            _rows().append(_row(f"log from {worker}", right, saw))
+    host.noop("reading changes nothing")
+    yield from ()
+
+
+@operation()
+def told() -> Commands:
+    """Print the table, once for all hosts, and fail where a row of this host is wrong."""
+    if state.is_executing:
+        kept = (each.connector_data.get("airflow_rows", ()) for each in state.inventory)
+        everything = [row for rows in kept for row in rows]
+        if host.name == next(iter(state.inventory)).name:
+            for line in table(everything):
+                logger.info(line)
+    wrong = [row for row in _rows() if not row.right]
+    if wrong:
+        yield f"echo '{len(wrong)} of this host'\"'\"'s checks failed' >&2; false"
+        return
+    host.noop("every check holds")
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Write the rows as aligned lines, the wrong ones marked."""
+    checks = max(len(row.check) for row in rows)
+    hosts = max(len(row.host) for row in rows)
+    marks = {True: "ok  ", False: "FAIL"}
+    return [
+        f"    {marks[row.right]}  {row.check:{checks}}  {row.host:{hosts}}  {row.saw}"
+        for row in rows
+    ]
