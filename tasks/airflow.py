@@ -253,7 +253,9 @@ def healthy(
     Airflow 1.8 whose database was gone may hang for ever. ``among`` are the questions of one look.
     """
     if not will_have_changed(changed):
-        answer = ask(among, within=_RETURN_WITHIN if state.is_executing else 0)[question]
+        answer = ask(among)[question]
+        if answer != "yes" and state.is_executing:
+            answer = ask((question,), within=_RETURN_WITHIN)[question]
         if answer == "yes" or can_not_be_asked(answer):
             host.noop(f"the {component} works")
             return
