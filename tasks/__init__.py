@@ -13,6 +13,7 @@ Each function takes ``settings``, by default what the inventory says of the host
 
 from .airflow import deploy_airflow, deploy_database, deploy_services
 from .dags import deploy_dags
+from .drain import deploy_drain
 from .firewall import deploy_firewall
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
@@ -30,6 +31,7 @@ __all__ = [
     "deploy_airflow",
     "deploy_dags",
     "deploy_database",
+    "deploy_drain",
     "deploy_firewall",
     "deploy_postgresql",
     "deploy_python",

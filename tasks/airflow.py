@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from io import StringIO
-from pathlib import Path
 
 from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -37,7 +36,7 @@ def deploy_airflow(settings: Settings | None = None) -> None:
     """Configure Airflow on a host and give administrators the ``airflow`` command."""
     settings = Settings.of(host, settings)
     release = settings.release
-    called = ("airflow_probe.py", "airflow_canary.py", release.login_script)
+    called = ("airflow_probe.py", "airflow_canary.py", "airflow_drain.py", release.login_script)
     library = _library((*called, *IMPORTED, *release.helpers))
     place({**library, **_commands(), **configuration(settings), **_canary(settings)})
 
@@ -104,14 +103,19 @@ def deploy_services(
         )
 
 
+def unit_name(component: Component) -> str:
+    """Give the name of a component's unit."""
+    return f"airflow-{component.name}.service"
+
+
 def unit_path(component: Component) -> str:
     """Give the file of a component's unit."""
-    return f"/etc/systemd/system/airflow-{component.name}.service"
+    return f"/etc/systemd/system/{unit_name(component)}"
 
 
 def _watched(component: Component, read: Iterable[str]) -> Watched:
     path = unit_path(component)
-    return Watched(Path(path).name, _stamp(component), (path, *read, *ENVIRONMENT_FILES))
+    return Watched(unit_name(component), _stamp(component), (path, *read, *ENVIRONMENT_FILES))
 
 
 def _read(settings: Settings) -> dict[str, File]:

@@ -178,6 +178,8 @@ class Settings(BaseModel):
     """Port from which the triggerer serves its logs to the web UI."""
     airflow_worker_stop_timeout: Annotated[int, Field(ge=1, le=604800)] = 600
     """Seconds that a stopping worker may take to finish its running tasks."""
+    airflow_drain_timeout: Annotated[int, Field(ge=0, le=604800)] = 3600
+    """Seconds that `deploy_drain` waits for running tasks before it names those that remain."""
     airflow_flower_host: HostName = "127.0.0.1"
     """Address that flower listens on; it asks for the administrator's login."""
     airflow_flower_port: Port = 5555

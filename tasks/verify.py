@@ -29,7 +29,7 @@ from .facts import (
 )
 from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
-from .rabbitmq import bind_address, is_loopback
+from .rabbitmq import is_loopback, listeners
 from .releases import Component
 from .settings import Settings, own_queue
 from .system import CLOCK_WITHIN
@@ -38,6 +38,10 @@ _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
 _OURS = ("airflow", "postgres", "rabbitmq", "epmd")
 """Users of the host whose sockets are looked at."""
+
+
+_EVERYWHERE = ("*", "0.0.0.0", "::", "[::]")
+"""Addresses that stand for all of a host's."""
 
 
 @dataclass(frozen=True)
@@ -134,32 +138,34 @@ def strangers(settings: Settings, reach: Reach) -> list[str]:
     return [
         f"{address}:{port} of {user}"
         for user, address, port in reach.listening
-        if user in _OURS and port not in asked
+        if user in _OURS and not (port in asked and (asked[port] or address not in _EVERYWHERE))
     ]
 
 
-def ports(settings: Settings) -> set[int]:
-    """Give the ports on which this host may be reached by others."""
+def ports(settings: Settings) -> dict[int, bool]:
+    """Give the ports on which this host may be reached by others, and whether at any address."""
     topology = settings.topology
-    asked = set()
-    if "postgresql" in topology.components and listen(settings) != "localhost":
-        asked.add(settings.postgresql_port)
-    if "rabbitmq" in topology.components and not is_loopback(bind_address(settings)):
-        asked.add(settings.rabbitmq_port)
+    servers: list[tuple[int, str]] = []
+    if "postgresql" in topology.components:
+        servers += [(settings.postgresql_port, each) for each in listen(settings).split(",")]
+    if "rabbitmq" in topology.components:
+        servers += [(settings.rabbitmq_port, each) for each in listeners(settings)]
     for component in settings.airflow_components:
-        asked |= _component_ports(settings, component)
-    return asked
+        servers += _servers(settings, component)
+    reachable = [(port, address.strip()) for port, address in servers]
+    reachable = [(port, address) for port, address in reachable if not is_loopback(address)]
+    everywhere = {port for port, address in reachable if address in _EVERYWHERE}
+    return {port: port in everywhere for port, _ in reachable}
 
 
-def _component_ports(settings: Settings, component: Component) -> set[int]:
+def _servers(settings: Settings, component: Component) -> list[tuple[int, str]]:
     if component.probe == ("web",):
-        return set() if is_loopback(settings.airflow_web_host) else {settings.airflow_web_port}
+        return [(settings.airflow_web_port, settings.airflow_web_host)]
     if component.probe == ("flower",):
-        return (
-            set() if is_loopback(settings.airflow_flower_host) else {settings.airflow_flower_port}
-        )
-    logs = component.log_port and not settings.topology.web_here
-    return {getattr(settings, component.log_port)} if component.log_port and logs else set()
+        return [(settings.airflow_flower_port, settings.airflow_flower_host)]
+    if component.log_port and not settings.topology.web_here:
+        return [(getattr(settings, component.log_port), "*")]
+    return []
 
 
 def _components(settings: Settings) -> Iterator[Row]:

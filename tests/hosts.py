@@ -1,6 +1,7 @@
 """Throwaway hosts: containers with systemd as process 1 and sshd, reached over SSH."""
 
 import ipaddress
+import itertools
 import subprocess
 import time
 import zlib
@@ -108,7 +109,7 @@ class Network:
     def __init__(self, name: str) -> None:
         self.name = name
         self.client = docker.from_env(timeout=600)
-        self.hosts: dict[str, Host] = {}
+        self.numbers = itertools.count(2)  # the first address is the gateway's
 
     def __enter__(self) -> "Network":
         self.create()
@@ -149,7 +150,7 @@ class Network:
     ) -> Host:
         """Start a bare host and wait until it is up."""
         image = host_image.build(self.client, distribution)
-        address = str(ipaddress.ip_network(self.subnet)[2 + len(self.hosts)])
+        address = str(ipaddress.ip_network(self.subnet)[next(self.numbers)])
         endpoint = self.client.api.create_endpoint_config(ipv4_address=address)
         say(f"host {name} ({distribution}, {address}): starting")
         container = self.client.containers.run(
@@ -176,7 +177,7 @@ class Network:
                 f"{CACHE}/apt/{distribution}:/var/cache/apt/shared",
             ],
         )
-        host = self.hosts[name] = Host(container, address)
+        host = Host(container, address)
         host.exec(LOAD_DOWNLOADS)
         host.wait()
         return host

@@ -43,12 +43,17 @@ class Airflow:
         except requests.ConnectionError:
             return False
 
-    def run(self, dag: str, seconds: float = 240) -> tuple[str, str]:
-        """Run a DAG to its end: (run id, state)."""
+    def start(self, dag: str) -> str:
+        """Start a run of a DAG, and give its id."""
         until(lambda: self.knows(dag), 180, f"the DAG {dag}")
         self.call("PATCH", f"dags/{dag}", is_paused=False)
         body: dict[str, Any] = {"logical_date": None} if self.modern else {"conf": {}}
-        run = self.call("POST", f"dags/{dag}/dagRuns", **body)["dag_run_id"]
+        run: str = self.call("POST", f"dags/{dag}/dagRuns", **body)["dag_run_id"]
+        return run
+
+    def run(self, dag: str, seconds: float = 240) -> tuple[str, str]:
+        """Run a DAG to its end: (run id, state)."""
+        run = self.start(dag)
         end = time.monotonic() + seconds
         while True:
             state = self.call("GET", f"dags/{dag}/dagRuns/{run}")["state"]

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.hosts import Host, Network
 from tests.rest import Airflow
 from tests.verify import verify
+from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 
@@ -111,6 +112,51 @@ def test_the_second_run_changes_nothing_on_any_host(stack: Stack) -> None:
     run = stack.deployment.run()
     assert (run.code, run.changed) == (0, [])
     assert stack.started() == before
+
+
+def test_a_running_task_outlives_a_change_of_the_configuration(stack: Stack) -> None:
+    run = stack.airflow.start("slow")
+    until(lambda: set(_states(stack, run).values()) == {"running"}, 60, "two running tasks")
+    before = stack.started()
+    change = {"airflow_config": {"core": {"parallelism": 31}}}
+    deployed = stack.deployment.run(**change)
+    assert deployed.code == 0, deployed.output
+    after = stack.started()
+    assert all(after[worker] != before[worker] for worker in ("worker1", "worker2"))
+    until(lambda: set(_states(stack, run).values()) == {"success"}, 120, "the end of both tasks")
+    assert {task["try_number"] for task in stack.airflow.tasks("slow", run).values()} == {1}
+    assert stack.deployment.run().code == 0
+
+
+def test_a_drained_worker_finishes_its_task_and_takes_no_other(stack: Stack) -> None:
+    run = stack.airflow.start("slow")
+    until(lambda: set(_states(stack, run).values()) == {"running"}, 60, "two running tasks")
+    drain = replace(stack.deployment, deploy="tasks.deploy_drain")
+    told = drain.show("-y", "--limit", "worker2", airflow_drain_timeout=3)
+    assert told.code != 0
+    assert "still running: slow reports" in told.output
+    second = stack.airflow.start("two_queues")
+    drained = drain.show("-y", "--limit", "worker2")
+    assert drained.code == 0, drained.output
+    assert _states(stack, run)["reports"] == "success"
+    active = stack.hosts["worker2"].ssh("systemctl is-active airflow-worker", check=False)
+    assert active.stdout.strip() == "inactive"
+    until(lambda: set(_states(stack, run).values()) == {"success"}, 90, "the other task too")
+    assert stack.airflow.tasks("two_queues", second)["reports"]["state"] == "queued"
+    assert drain.show("-y", "--limit", "worker2").code == 0
+    assert stack.deployment.run().changed == [
+        "Services | Run airflow-worker.service",
+        "Services | Wait until the Celery worker works",
+    ]
+    until(
+        lambda: stack.airflow.tasks("two_queues", second)["reports"]["state"] == "success",
+        60,
+        "the task that waited",
+    )
+
+
+def _states(stack: Stack, run: str) -> dict[str, str]:
+    return {name: task["state"] for name, task in stack.airflow.tasks("slow", run).items()}
 
 
 def test_a_worker_has_no_way_to_the_metadata_database(stack: Stack) -> None:

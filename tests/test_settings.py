@@ -61,6 +61,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_api_url": "http://api/"}, "airflow_api_url can't be 'http://api/'"),
     ({"airflow_worker_stop_timeout": 0}, "airflow_worker_stop_timeout can't be 0"),
     ({"airflow_worker_stop_timeout": 604801}, "airflow_worker_stop_timeout can't be 604801"),
+    ({"airflow_drain_timeout": -1}, "airflow_drain_timeout can't be -1"),
     ({"airflow_flower_port": 0}, "airflow_flower_port can't be 0"),
     ({"airflow_flower_port": 65536}, "airflow_flower_port can't be 65536"),
     ({"airflow_flower_host": "a b"}, "airflow_flower_host can't be 'a b'"),

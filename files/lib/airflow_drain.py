@@ -1,0 +1,57 @@
+"""Have this host's Celery worker take no new tasks, and wait until it has finished those it has.
+
+    airflow_drain.py SECONDS QUEUE...
+
+Names on standard error what still runs after that time, and then ends with code 1.
+"""
+
+from __future__ import print_function
+
+import os
+import re
+import socket
+import sys
+import time
+
+from celery import Celery
+
+NAMES = (
+    # Airflow 3 sends a task as JSON, its forerunners as words of a command.
+    (r'"dag_id":\s*"([^"]+)"', r'"task_id":\s*"([^"]+)"'),
+    (r"'run', u?'([^']+)'", r"'run', u?'[^']+', u?'([^']+)'"),
+)
+
+
+def main(seconds, *queues):
+    application = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
+    worker = "celery@" + socket.gethostname()
+    for queue in queues:
+        application.control.cancel_consumer(queue, destination=[worker], reply=True, timeout=5)
+    end = time.time() + float(seconds)
+    while True:
+        left = tasks(application.control.inspect(destination=[worker], timeout=5), worker)
+        if left == []:
+            return
+        if time.time() >= end:
+            sys.exit("still running: " + (", ".join(left) if left else "the worker gives no answer"))
+        time.sleep(1)
+
+
+def tasks(inspect, worker):
+    """Name the tasks that a worker has, running or about to; None when it gives no answer."""
+    found = [(asked() or {}).get(worker) for asked in (inspect.active, inspect.reserved)]
+    if None in found:
+        return None
+    return [name(task) for listed in found for task in listed]
+
+
+def name(task):
+    text = "{} {}".format(task.get("args"), task.get("kwargs")).replace('\\"', '"')
+    for patterns in NAMES:
+        words = [re.search(pattern, text) for pattern in patterns]
+        if all(words):
+            return " ".join(word.group(1) for word in words)
+    return str(task.get("id"))
+
+
+main(*sys.argv[1:])

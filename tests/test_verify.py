@@ -1,0 +1,44 @@
+"""What verifying makes of what it sees, without any host."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.facts import Reach
+from tasks.verify import Row, strangers, table
+from tests import made_up
+
+
+@pytest.mark.parametrize(
+    ("data", "socket", "asked_for"),
+    [
+        ({}, ("airflow", "0.0.0.0", 8080), True),
+        ({"airflow_web_host": "127.0.0.1"}, ("airflow", "0.0.0.0", 8080), False),
+        ({"airflow_web_port": 80}, ("airflow", "*", 8080), False),
+        ({}, ("airflow", "0.0.0.0", 8793), False),
+        ({}, ("postgres", "192.0.2.10", 5432), False),
+        ({"postgresql_allow": "10.0.0.0/8"}, ("postgres", "192.0.2.10", 5432), True),
+        ({"postgresql_allow": "10.0.0.0/8"}, ("postgres", "0.0.0.0", 5432), False),
+        ({"rabbitmq_bind_address": "0.0.0.0"}, ("rabbitmq", "*", 5672), True),
+        ({"rabbitmq_allow": "10.0.0.0/8"}, ("rabbitmq", "[::]", 5672), False),
+        ({}, ("epmd", "*", 4369), False),
+        ({}, ("airflow", "0.0.0.0", 5555), False),
+        ({}, ("root", "0.0.0.0", 22), True),
+    ],
+)
+def test_a_socket_that_the_settings_do_not_ask_for_is_named(
+    tmp_path: Path, data: dict[str, Any], socket: tuple[str, str, int], asked_for: bool
+) -> None:
+    settings = made_up.settings(tmp_path / "s", **data)
+    user, address, port = socket
+    expected = [] if asked_for else [f"{address}:{port} of {user}"]
+    assert strangers(settings, Reach({}, (), (socket,))) == expected
+
+
+def test_the_table_marks_what_is_wrong() -> None:
+    rows = [Row("clock", "a", True, "fine"), Row("schema", "long", False, "not the release's")]
+    assert table(rows) == [
+        "    ok    clock   a     fine",
+        "    FAIL  schema  long  not the release's",
+    ]
