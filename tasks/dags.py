@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from pyinfra.facts.files import FileContents
 from pyinfra.operations import files
 
 from .deploys import deploy
-from .facts import DeliveredFolder, look
+from .facts import DeliveredFolder, Found, look
 from .operations import Commands
 from .settings import Settings
+
+_MODE = "640"
+"""Of the delivered files."""
 
 
 @deploy("DAGs")
@@ -46,13 +49,14 @@ def delivered_folder(source: Path, path: str, *, user: str, group: str) -> Comma
         if file.is_file() and "__pycache__" not in file.parts
     }
     found = look(DeliveredFolder, path=path)
-    have = found.digests
+    have = found.files
     gone = [name for name in found.before if name not in local and name in have]
-    changes = [name for name, file in local.items() if have.get(name) != _sha256(file)]
+    wanted = {name: Found(user, group, _MODE, sha256=_sha256(local[name])) for name in local}
+    changes = [name for name in local if have.get(name) != wanted[name]]
     if not changes and not gone and found.before == tuple(local):
         host.noop(f"{path} has every file of {source}")
         return
-    yield from _deliver(local, changes, path, have, f"{user}:{group}")
+    yield from _deliver(local, changes, path, have, user=user, group=group)
     if gone:
         yield StringCommand("cd", QuoteString(path), "&& rm -f --", *map(QuoteString, gone))
     yield from files.put._inner(
@@ -64,20 +68,31 @@ def _deliver(
     local: Mapping[str, Path],
     changes: Sequence[str],
     path: str,
-    have: Mapping[str, str],
-    owner: str,
+    have: Collection[str],
+    *,
+    user: str,
+    group: str,
 ) -> Commands:
     folders = sorted({str(Path(path, name).parent) for name in changes} - {path})
     if folders:
         quoted = [QuoteString(folder) for folder in folders]
-        yield StringCommand("mkdir -p", *quoted, "&& chown", owner, *quoted)
+        yield StringCommand("install -d -m 755 -o", user, "-g", group, *quoted)
     for name in changes:
         target = f"{path}/{name}"
         if state.config.DIFF:
             _show_difference(target, local[name], known=name in have)
-        yield FileUploadCommand(str(local[name]), target, host.get_temp_filename(target))
+        # Beside the folder, in which Airflow reads whatever it finds.
+        new = QuoteString(f"{path}.new")
+        yield FileUploadCommand(str(local[name]), f"{path}.new", host.get_temp_filename(target))
         yield StringCommand(
-            "chown", owner, QuoteString(target), "&& chmod 640", QuoteString(target)
+            "chown",
+            f"{user}:{group}",
+            new,
+            f"&& chmod {_MODE}",
+            new,
+            "&& mv -fT",
+            new,
+            QuoteString(target),
         )
 
 

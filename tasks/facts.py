@@ -523,31 +523,31 @@ class ProbeAnswers(FactBase[list[str]]):
 class Delivered:
     """A folder on a host that files are delivered to."""
 
-    digests: Mapping[str, str]
-    """Path in the folder -> checksum, Python's own files left out."""
+    files: Mapping[str, Found]
+    """By their paths in the folder, Python's own left out."""
     before: tuple[str, ...]
     """What was delivered before, as ``path``.delivered has it."""
 
 
 class DeliveredFolder(FactBase[Delivered]):
-    """Checksum of every file below ``path``, and what of it was delivered before."""
+    """Every file below ``path``, and what of it was delivered before."""
 
     @staticmethod
     def default() -> Delivered:
         return Delivered({}, ())
 
     def command(self, path: str) -> StringCommand:
-        folder = QuoteString(path)
         return StringCommand(
-            "cat", QuoteString(f"{path}.delivered"), "2>/dev/null; echo ---; cd", folder,
-            "2>/dev/null && find . -type f ! -name '*.pyc' -exec sha256sum {} + || true",
+            "cat", QuoteString(f"{path}.delivered"), "2>/dev/null; echo ---; cd", QuoteString(path),
+            f"2>/dev/null && find . -type f ! -name '*.pyc' -exec stat -c '{_STAT}' {{}} +",
+            "-exec sha256sum {} + || true",
         )  # fmt: skip
 
     def process(self, output: list[str]) -> Delivered:
         end = output.index("---")
-        sums = _sums(output[end + 1 :])
-        digests = {name.removeprefix("./"): digest for name, digest in sums.items()}
-        return Delivered(digests, tuple(output[:end]))
+        found = _found(output[end + 1 :])
+        files = {name.removeprefix("./"): file for name, file in found.items()}
+        return Delivered(files, tuple(output[:end]))
 
 
 @dataclass(frozen=True)

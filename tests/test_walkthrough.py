@@ -4,7 +4,7 @@ import getpass
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,16 @@ def fail():
 
 dag = DAG("failing", start_date=datetime(2017, 4, 21), schedule_interval=None)
 PythonOperator(task_id="fail", python_callable=fail, dag=dag)
+"""
+
+
+SLOW_DAG = """
+from datetime import datetime
+from airflow import DAG
+from airflow.operators.bash_operator import BashOperator
+
+dag = DAG("slow", start_date=datetime(2017, 4, 21), schedule_interval=None)
+BashOperator(task_id="sleep", bash_command="sleep 40", dag=dag)
 """
 
 
@@ -300,6 +310,10 @@ SERVICES = [
             ["DAGs | Deliver files/dags"],
         ),
         (
+            "chmod 644 /var/lib/airflow/dags/example_three_tasks.py",
+            ["DAGs | Deliver files/dags"],
+        ),
+        (
             "systemctl stop postgresql",
             ["PostgreSQL | Run the server"],
         ),
@@ -375,6 +389,20 @@ def test_verifying_a_stack_that_works_finds_nothing(stack: Stack) -> None:
     assert seen.wrong == set()
     assert seen.rows["task on " + stack.host.address, stack.host.address][1].startswith("success")
     assert stack.deployment.dry().planned == []
+
+
+def test_a_drained_worker_names_what_still_runs_and_finishes_it(stack: Stack) -> None:
+    airflow, state = stack.airflow, "select state from task_instance where dag_id = 'slow'"
+    airflow.add_dag("slow", SLOW_DAG)
+    airflow.trigger("slow")
+    until(lambda: airflow.query(state) == [["running"]], 90, "a running task")
+    drain = replace(stack.deployment, deploy="tasks.deploy_drain")
+    told = drain.show("-y", airflow_drain_timeout=1)
+    assert told.code != 0
+    assert "still running: slow sleep" in told.output
+    assert drain.show("-y").code == 0
+    assert airflow.query(state) == [["success"]]
+    assert stack.deployment.run().changed == SERVICES[-2:]
 
 
 def test_somebody_else_s_drop_in_is_left_alone_and_named(stack: Stack) -> None:

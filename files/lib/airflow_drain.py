@@ -16,9 +16,10 @@ import time
 from celery import Celery
 
 NAMES = (
-    # Airflow 3 sends a task as JSON, its forerunners as words of a command.
+    # Airflow 3 sends a task as JSON, its forerunners as words of a command, and 1.8 as one text.
     (r'"dag_id":\s*"([^"]+)"', r'"task_id":\s*"([^"]+)"'),
     (r"'run', u?'([^']+)'", r"'run', u?'[^']+', u?'([^']+)'"),
+    (r"airflow run (\S+)", r"airflow run \S+ (\S+)"),
 )
 
 
