@@ -33,7 +33,7 @@ QUESTIONS = {
     "airflow-scheduler": ["heartbeat", "SchedulerJob", "/run/airflow-scheduler/started"],
     "airflow-triggerer": ["heartbeat", "TriggererJob", "/run/airflow-triggerer/started"],
     "airflow-dag-processor": ["heartbeat", "DagProcessorJob", "/run/airflow-dag-processor/started"],
-    "airflow-worker": ["worker"],
+    "airflow-worker": ["worker", "default"],
 }  # fmt: skip
 """Unit -> what its health is known by."""
 FILES = (

@@ -185,7 +185,7 @@ def question(settings: Settings, component: Component) -> Question:
         "web": [f"{web}{path}" for path in settings.release.health_paths],
         "flower": [f"{flower}/"],
         "heartbeat": [_stamp(component)],
-        "worker": [],
+        "worker": list(settings.queues),
     }
     return (*component.probe, *more[component.probe[0]])
 

@@ -400,6 +400,7 @@ def test_a_drained_worker_names_what_still_runs_and_finishes_it(stack: Stack) ->
     told = drain.show("-y", airflow_drain_timeout=1)
     assert told.code != 0
     assert "still running: slow sleep" in told.output
+    assert stack.deployment.dry().planned == SERVICES[-1:]  # it takes no tasks, as a plan sees
     assert drain.show("-y").code == 0
     assert airflow.query(state) == [["success"]]
     assert stack.deployment.run().changed == SERVICES[-2:]

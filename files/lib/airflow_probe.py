@@ -12,7 +12,7 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["web", "URL", ...]                 yes when every URL answers 200, else no
     ["flower", "URL"]                   yes when URL answers at all
     ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
-    ["worker"]                          yes when this host's worker answers a ping
+    ["worker", "QUEUE", ...]            yes when this host's worker takes tasks from each QUEUE
     ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
     ["imports"]                         yes when every DAG file can be imported, else their names
 
@@ -163,13 +163,14 @@ def in_utc(seconds):
     return time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(seconds))
 
 
-def worker():
+def worker(*queues):
     from celery import Celery
 
     application = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
     # celery's own name for a node, which is not always the full one
     name = "celery@" + socket.gethostname()
-    return bool(application.control.inspect(destination=[name], timeout=3).ping())
+    answer = application.control.inspect(destination=[name], timeout=3).active_queues()
+    return set(queues) <= set(queue["name"] for queue in (answer or {}).get(name) or ())
 
 
 CHECKS = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
