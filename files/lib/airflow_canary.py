@@ -95,30 +95,20 @@ def logs(version, url, user, dag, run, date, *names):
 
 def page_1_8(opener, url, user, password):
     form(opener, url + "/admin/airflow/login", "_csrf_token", user, password)
-    return lambda dag, run, date, task: read(
-        opener,
-        url
-        + "/admin/airflow/log?"
-        + urlencode({"dag_id": dag, "task_id": task, "execution_date": date}),
-    )
+    return page(opener, url + "/admin/airflow/log")
 
 
 def page_1_10(opener, url, user, password):
     form(opener, url + "/login/", "csrf_token", user, password)
-    return lambda dag, run, date, task: read(
-        opener,
-        url
-        + "/get_logs_with_metadata?"
-        + urlencode(
-            {
-                "dag_id": dag,
-                "task_id": task,
-                "execution_date": date,
-                "try_number": "1",
-                "metadata": "{}",
-            }
-        ),
-    )
+    return page(opener, url + "/get_logs_with_metadata", try_number="1", metadata="{}")
+
+
+def page(opener, url, **more):
+    def fetch(dag, run, date, task):
+        words = dict(more, dag_id=dag, task_id=task, execution_date=date)
+        return read(opener, url + "?" + urlencode(words))
+
+    return fetch
 
 
 def page_2(opener, url, user, password):
