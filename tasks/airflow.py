@@ -11,9 +11,9 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
 from . import airflow_cfg
-from .airflow_cfg import reachable
+from .addresses import reachable
 from .deploys import deploy
-from .facts import PROBE, ProbeAnswers, Question, Watched, look
+from .facts import ProbeAnswers, Question, Watched, helper, look
 from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
 from .python import CURRENT
 from .releases import Component
@@ -47,8 +47,7 @@ def deploy_database(settings: Settings | None = None) -> None:
     settings = Settings.of(host, settings)
     release = settings.release
     user, email = settings.airflow_admin_user, settings.airflow_admin_email
-    migrations = (f"{table}={folder}" for table, folder in release.migrations.items())
-    questions = (("schema", *migrations), ("login", user, email))
+    questions = (schema_question(settings), ("login", user, email))
     password = settings.secret("airflow_admin_password")
     schema(
         name="Bring the schema to the release",
@@ -190,6 +189,12 @@ def question(settings: Settings, component: Component) -> Question:
     return (*component.probe, *more[component.probe[0]])
 
 
+def schema_question(settings: Settings) -> Question:
+    """Give the probe's question whether the database has the release's schema."""
+    migrations = settings.release.migrations
+    return ("schema", *(f"{table}={folder}" for table, folder in migrations.items()))
+
+
 def _stamp(component: Component) -> str:
     return f"/run/airflow-{component.name}/started"
 
@@ -237,8 +242,7 @@ def login(script: str, *, questions: tuple[Question, ...], password: str) -> Com
     if answers[questions[-1]] == "yes" or can_not_be_asked(answers[questions[0]]):
         host.noop(f"{user} has this login")
         return
-    python = PROBE.replace("airflow_probe.py", script)
-    yield StringCommand(python, QuoteString(user), QuoteString(email), _stdin=password)
+    yield StringCommand(helper(script), QuoteString(user), QuoteString(email), _stdin=password)
 
 
 @operation()
@@ -264,4 +268,6 @@ def healthy(
             host.noop(f"the {component} works")
             return
         yield f"systemctl restart {unit}"
-    yield StringCommand(f"{PROBE} {_WORKS_WITHIN}", QuoteString(json.dumps(question)))
+    yield StringCommand(
+        helper("airflow_probe.py"), str(_WORKS_WITHIN), QuoteString(json.dumps(question))
+    )

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from .addresses import bracketed, reachable
 from .releases import SECRET_MEANINGS
 from .settings import ENVIRONMENT, LOGS, Scalar, Settings
 
@@ -114,17 +115,6 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "parser_logs": lambda: f"{LOGS}/scheduler",
         "parser_manager_log": lambda: f"{LOGS}/dag_processor_manager.log",
     }
-
-
-def reachable(address: str) -> str:
-    """Give an address at which a service that listens on ``address`` answers on its own host."""
-    wildcards = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-    return wildcards.get(address, bracketed(address))
-
-
-def bracketed(address: str) -> str:
-    """Write an address as a URL has it."""
-    return f"[{address}]" if ":" in address else address
 
 
 def base_url(settings: Settings) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from .airflow import unit_name
+from .airflow import unit_name, unit_path
 from .deploys import deploy
-from .facts import NO_UNIT, PROBE, Units, Watched, look
+from .facts import NO_UNIT, Units, Watched, helper, look
 from .operations import Commands
 from .settings import Settings
 
@@ -27,19 +27,17 @@ def deploy_drain(settings: Settings | None = None) -> None:
     if worker in settings.airflow_components:
         drained(
             name="Let the worker finish its tasks, and stop it",
-            unit=unit_name(worker),
+            watched=Watched(unit_name(worker), "/", (unit_path(worker),)),
             queues=settings.queues,
             within=settings.airflow_drain_timeout,
         )
 
 
 @operation()
-def drained(unit: str, queues: Sequence[str], within: int) -> Commands:
+def drained(watched: Watched, queues: Sequence[str], within: int) -> Commands:
     """Stop a worker once it has no task any more."""
-    watched = Watched(unit, "/", ())
-    if not look(Units, watched=(watched,)).get(unit, NO_UNIT).active:
-        host.noop(f"{unit} does not run")
+    if not look(Units, watched=(watched,)).get(watched.unit, NO_UNIT).active:
+        host.noop(f"{watched.unit} does not run")
         return
-    script = PROBE.replace("airflow_probe.py", "airflow_drain.py")
-    yield StringCommand(script, str(within), *map(QuoteString, queues))
-    yield f"systemctl stop {unit}"
+    yield StringCommand(helper("airflow_drain.py"), str(within), *map(QuoteString, queues))
+    yield f"systemctl stop {watched.unit}"

@@ -21,7 +21,11 @@ from . import locks
 from .settings import CONFIGURATION, ENVIRONMENT
 
 AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
-PROBE = f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/airflow_probe.py"
+
+
+def helper(script: str) -> str:
+    """Give the command that runs a file of ``files/lib`` with Airflow's Python and environment."""
+    return f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/{script}"
 
 
 def shell(*bits: object) -> StringCommand:
@@ -511,7 +515,8 @@ class ProbeAnswers(FactBase[list[str]]):
     def command(self, questions: tuple[Question, ...], within: int = 0) -> StringCommand:
         quoted = [QuoteString(json.dumps(question)) for question in questions]
         return StringCommand(
-            f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$({PROBE} {within}",
+            f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$(",
+            helper("airflow_probe.py"), str(within),
             *quoted, """2>/dev/null); printf '%s\\n' "${answer:-unknown}"; fi""",
         )  # fmt: skip
 
@@ -595,7 +600,7 @@ class Canary(FactBase[dict[str, Any]]):
     default = dict
 
     def command(self, words: tuple[str, ...]) -> StringCommand:
-        script = PROBE.replace("airflow_probe.py", "airflow_canary.py")
+        script = helper("airflow_canary.py")
         return StringCommand(script, *map(QuoteString, words), "2>/dev/null || echo '{}'")
 
     def process(self, output: list[str]) -> dict[str, Any]:

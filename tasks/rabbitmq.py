@@ -9,6 +9,7 @@ from typing import Any
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
+from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
 from .facts import RabbitmqDefinitions, RabbitmqNodes, Watched, look
 from .operations import Commands, File, Folder, can_not_be_asked, place, running
@@ -74,14 +75,9 @@ def bind_address(settings: Settings) -> str:
 def listeners(settings: Settings) -> tuple[str, ...]:
     """Give the addresses that the broker listens on: loopback too, for Airflow on the same host."""
     address = bind_address(settings)
-    if address in ("0.0.0.0", "::") or is_loopback(address):
+    if address in EVERYWHERE or is_loopback(address):
         return (address,)
     return ("127.0.0.1", address)
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether other hosts can't reach an address."""
-    return address == "localhost" or address.startswith(("127.", "::1"))
 
 
 @operation()

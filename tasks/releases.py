@@ -105,6 +105,8 @@ class Release:
     upgrade_schema: str = "db migrate"
     trigger: str = "dags trigger"
     """The words of Airflow's command that triggers a DAG."""
+    log_reader: str = "api_v2"
+    """The way of ``airflow_canary.py`` to read a task's log from the web UI."""
     login_script: str = "login_fab.py"
     """The file of ``files/lib`` that makes an administrator's login."""
     helpers: tuple[str, ...] = ()
@@ -268,6 +270,7 @@ _AIRFLOW_1_8 = Release(
     create_schema="initdb",
     upgrade_schema="upgradedb",
     trigger="trigger_dag",
+    log_reader="page_1_8",
     login_script="login_1_8.py",
     helpers=("webserver_1_8.py",),
 )
@@ -339,6 +342,7 @@ _AIRFLOW_1_10 = Release(
     create_schema="initdb",
     upgrade_schema="upgradedb",
     trigger="trigger_dag",
+    log_reader="page_1_10",
     login_script="login_1_10.py",
 )
 
@@ -436,6 +440,7 @@ _MODERN_SENSITIVE = frozenset(
 
 _AIRFLOW_2_11 = Release(
     version="2.11.2",
+    log_reader="api_v1",
     pythons=("3.12", "3.11", "3.10"),
     celery=SpecifierSet(">=5.5,<6"),
     extras={

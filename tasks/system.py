@@ -74,7 +74,8 @@ def deploy_system(settings: Settings | None = None) -> None:
 def check_clock(ahead: float) -> None:
     """Refuse a clock with which the hosts don't believe each other.
 
-    The web UI's requests for a task's log are good for 30 seconds, and a heartbeat for a minute.
+    The web UI's requests for a task's log are good for Airflow's ``log_request_clock_grace``, which
+    is 30 seconds.
     """
     if abs(ahead) > CLOCK_WITHIN:
         where = "ahead of" if ahead > 0 else "behind"

@@ -13,7 +13,8 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api import operation
 
-from .airflow import CANARY, ask, configuration, question
+from .addresses import EVERYWHERE, is_loopback
+from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
 from .deploys import deploy
 from .facts import (
@@ -29,7 +30,7 @@ from .facts import (
 )
 from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
-from .rabbitmq import is_loopback, listeners
+from .rabbitmq import listeners
 from .releases import Component
 from .settings import Settings, own_queue
 from .system import CLOCK_WITHIN
@@ -38,10 +39,8 @@ _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
 _OURS = ("airflow", "postgres", "rabbitmq", "epmd")
 """Users of the host whose sockets are looked at."""
-
-
-_EVERYWHERE = ("*", "0.0.0.0", "::", "[::]")
-"""Addresses that stand for all of a host's."""
+_EVERYWHERE = (*EVERYWHERE, "*", "[::]")
+"""The same as ss and PostgreSQL write them."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +124,11 @@ def needed(settings: Settings) -> tuple[str, ...]:
         return ()
     web = settings.topology.web_hosts
     api = f"{web[0]} {settings.airflow_web_port}"
+    calls_api = "execution_url" in settings.release.keys
     return (
         f"{settings.server('postgresql')} {settings.postgresql_port}",
         f"{settings.server('rabbitmq')} {settings.rabbitmq_port}",
-        *((api,) if settings.release.results_apart and not settings.topology.web_here else ()),
+        *((api,) if calls_api and not settings.topology.web_here else ()),
     )
 
 
@@ -196,8 +196,7 @@ def _configured(settings: Settings) -> Row:
 
 
 def _metadata(settings: Settings) -> Iterator[Row]:
-    migrations = (f"{table}={folder}" for table, folder in settings.release.migrations.items())
-    schema, imports = ("schema", *migrations), ("imports",)
+    schema, imports = schema_question(settings), ("imports",)
     said = ask((schema, imports))
     head = said[schema] == "yes"
     yield _row("schema", head, "the release's" if head else f"not the release's ({said[schema]})")
@@ -256,7 +255,7 @@ def logs_read(settings: Settings) -> Commands:
             (data["airflow_canary"] for data in every if "airflow_canary" in data), {}
         )
         workers = settings.topology.workers
-        server = (settings.airflow_version, api_url(settings), settings.airflow_admin_user)
+        server = (settings.release.log_reader, api_url(settings), settings.airflow_admin_user)
         run = (CANARY, str(ran.get("run")), str(ran.get("date")))
         words = ("logs", *server, *run, *workers)
         stdin = StringIO(settings.secret("airflow_admin_password"))

@@ -1,7 +1,11 @@
 """A deploy without a package index: its packages come from a wheelhouse."""
 
+import ipaddress
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,11 @@ for name in $(grep -rhoE 'https?://[^/: "]+' /etc/apt | sed 's#.*/##' | sort -u)
 done
 echo 'nameserver 127.0.0.1' > /etc/resolv.conf
 umount /root/.cache/pip /root/.cache/uv
+"""
+FETCH = """
+import re, sys, urllib.request
+for link in re.findall('href="([^"]+)"', urllib.request.urlopen(sys.argv[1]).read().decode()):
+    urllib.request.urlretrieve(sys.argv[1] + link, urllib.request.unquote(link))
 """
 CASES = [("3.3.2", "Debian 12", "bookworm"), ("1.8.2", "Debian 11", "bullseye")]
 
@@ -49,7 +58,24 @@ def test_a_host_without_an_index_gets_its_environment(
     assert release in version
     assert host.ssh("ls /opt/airflow/wheels", check=False).returncode != 0
     assert deployment.dry(airflow_wheelhouse=str(wheels)).planned == []
+    if release == CASES[0][0]:  # what a host fetches itself is the same for every release
+        _by_address(network, host, deployment, wheels)
     network.drop(host)
+
+
+def _by_address(network: Network, host: Host, deployment: Deployment, wheels: Path) -> None:
+    """Make the environment again from a page of links, and from a folder on the host."""
+    server = ThreadingHTTPServer(("", 0), partial(SimpleHTTPRequestHandler, directory=str(wheels)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    gateway = next(ipaddress.ip_network(network.subnet).hosts())
+    page = f"http://{gateway}:{server.server_port}/"
+    host.ssh(f"cd /srv && python3 - {page}", input=FETCH)
+    for place in (page, "file:///srv"):
+        host.ssh("rm -rf /opt/airflow/bootstrap /opt/airflow/3.3.2-*")
+        run = deployment.run(airflow_wheelhouse=place)
+        assert run.code == 0, run.output
+        assert deployment.dry(airflow_wheelhouse=place).planned == []
+    server.shutdown()
 
 
 def _deployment(host: Host, release: str, folder: Path) -> Deployment:

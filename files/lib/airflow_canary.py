@@ -3,8 +3,9 @@
     airflow_canary.py run TRIGGER DAG SECONDS
         prints {"run": ID, "date": DATE, "tasks": {TASK: [STATE, HOST]}}; TRIGGER are the words of
         Airflow's command that triggers a DAG
-    airflow_canary.py logs VERSION URL USER DAG RUN DATE TASK...
-        prints {TASK: LOG}, with USER's password on standard input; VERSION is Airflow's
+    airflow_canary.py logs READER URL USER DAG RUN DATE TASK...
+        prints {TASK: LOG}, with USER's password on standard input; READER is page_1_8, page_1_10,
+        api_v1 or api_v2
 """
 
 from __future__ import print_function
@@ -78,12 +79,11 @@ def date(dag, name):
     return row and row[0].get("execution_date")
 
 
-def logs(version, url, user, dag, run, date, *names):
+def logs(reader, url, user, dag, run, date, *names):
     password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n").decode("utf-8")
     opener = build_opener(HTTPCookieProcessor(CookieJar()))
-    line = ".".join(version.split(".")[:2]) if version.startswith("1.") else version.split(".")[0]
-    give = {"1.8": page_1_8, "1.10": page_1_10, "2": page_2, "3": page_3}[line]
-    fetch = give(opener, url, user, password)
+    readers = (page_1_8, page_1_10, api_v1, api_v2)
+    fetch = {each.__name__: each for each in readers}[reader](opener, url, user, password)
     found = {}
     for name in names:
         try:
@@ -111,12 +111,12 @@ def page(opener, url, **more):
     return fetch
 
 
-def page_2(opener, url, user, password):
+def api_v1(opener, url, user, password):
     pair = base64.b64encode((user + ":" + password).encode("utf-8")).decode("ascii")
     return rest(opener, url + "/api/v1", "Basic " + pair)
 
 
-def page_3(opener, url, user, password):
+def api_v2(opener, url, user, password):
     login = json.dumps({"username": user, "password": password}).encode("utf-8")
     answer = read(opener, url + "/auth/token", {"Content-Type": "application/json"}, login)
     return rest(opener, url + "/api/v2", "Bearer " + json.loads(answer)["access_token"])

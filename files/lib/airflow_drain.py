@@ -7,13 +7,11 @@ Names on standard error what still runs after that time, and then ends with code
 
 from __future__ import print_function
 
-import os
 import re
-import socket
 import sys
 import time
 
-from celery import Celery
+from airflow_probe import celery_worker
 
 NAMES = (
     # Airflow 3 sends a task as JSON, its forerunners as words of a command, and 1.8 as one text.
@@ -24,13 +22,12 @@ NAMES = (
 
 
 def main(seconds, *queues):
-    application = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
-    worker = "celery@" + socket.gethostname()
+    control, worker = celery_worker()
     for queue in queues:
-        application.control.cancel_consumer(queue, destination=[worker], reply=True, timeout=5)
+        control.cancel_consumer(queue, destination=[worker], reply=True, timeout=5)
     end = time.time() + float(seconds)
     while True:
-        left = tasks(application.control.inspect(destination=[worker], timeout=5), worker)
+        left = tasks(control.inspect(destination=[worker], timeout=5), worker)
         if left == []:
             return
         if time.time() >= end:

@@ -16,8 +16,8 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
     ["imports"]                         yes when every DAG file can be imported, else their names
 
-Those from web to worker are asked again until they hold or the time is over. The word is unknown where the
-database or the broker can't be asked. Any but yes makes the exit code 1.
+Those from web to worker are asked again until they hold or the time is over. The word is unknown
+where the database or the broker can't be asked. Any but yes makes the exit code 1.
 """
 
 from __future__ import print_function
@@ -163,13 +163,18 @@ def in_utc(seconds):
     return time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(seconds))
 
 
-def worker(*queues):
+def celery_worker():
+    """Give Celery's remote control, and this host's worker as Celery calls it."""
     from celery import Celery
 
     application = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
-    # celery's own name for a node, which is not always the full one
-    name = "celery@" + socket.gethostname()
-    answer = application.control.inspect(destination=[name], timeout=3).active_queues()
+    # not always the host's full name
+    return application.control, "celery@" + socket.gethostname()
+
+
+def worker(*queues):
+    control, name = celery_worker()
+    answer = control.inspect(destination=[name], timeout=3).active_queues()
     return set(queues) <= set(queue["name"] for queue in (answer or {}).get(name) or ())
 
 

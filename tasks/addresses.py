@@ -1,0 +1,21 @@
+"""What an address means: on its own host, to others, in a URL. Pure."""
+
+from __future__ import annotations
+
+EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses that stand for all of a host's."""
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether other hosts can't reach an address."""
+    return address == "localhost" or address.startswith(("127.", "::1"))
+
+
+def bracketed(address: str) -> str:
+    """Write an address as a URL has it."""
+    return f"[{address}]" if ":" in address else address
+
+
+def reachable(address: str) -> str:
+    """Give an address at which a service that listens on ``address`` answers on its own host."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, bracketed(address))
