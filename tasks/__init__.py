@@ -12,16 +12,22 @@ Each function takes ``settings``, by default what the inventory says of the host
 """
 
 from .airflow import deploy_airflow, deploy_database, deploy_services
+from .backup import deploy_backup
 from .dags import deploy_dags
 from .drain import deploy_drain
 from .firewall import deploy_firewall
+from .housekeeping import deploy_housekeeping
+from .keys import deploy_fernet_key_rotation
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
+from .restore import deploy_restore
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
 from .system import deploy_system
+from .uninstall import deploy_uninstall
+from .upgrade import deploy_rollback
 from .verify import deploy_verify
 
 __all__ = [
@@ -29,15 +35,21 @@ __all__ = [
     "SettingsError",
     "check_settings_first",
     "deploy_airflow",
+    "deploy_backup",
     "deploy_dags",
     "deploy_database",
     "deploy_drain",
+    "deploy_fernet_key_rotation",
     "deploy_firewall",
+    "deploy_housekeeping",
     "deploy_postgresql",
     "deploy_python",
     "deploy_rabbitmq",
+    "deploy_restore",
+    "deploy_rollback",
     "deploy_services",
     "deploy_stack",
     "deploy_system",
+    "deploy_uninstall",
     "deploy_verify",
 ]

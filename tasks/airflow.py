@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import StringIO
 
 from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import airflow_cfg
+from . import airflow_cfg, budget
 from .addresses import reachable
 from .deploys import deploy
-from .facts import ProbeAnswers, Question, Watched, helper, look
+from .facts import NO_UNIT, ProbeAnswers, Question, Units, Watched, helper, look
 from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
 from .python import CURRENT
-from .releases import Component
+from .releases import RELEASES, Component
 from .resources import resource, template
-from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .system import of_this_host
 
 ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
-IMPORTED = ("airflow_api_deny.py", "airflow_hostname.py")
+IMPORTED = (
+    "airflow_api_deny.py",
+    "airflow_hostname.py",
+    "airflow_local_settings.py",
+    "airflow_reports.py",
+)
 """Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
+CALLED = (
+    "airflow_probe.py",
+    "airflow_canary.py",
+    "airflow_clean.py",
+    "airflow_database.py",
+    "airflow_drain.py",
+    "airflow_keys.py",
+)
+"""Those that are called by their names."""
 CANARY = "verify_workers"
 """The DAG with a task for each worker."""
 _WORKS_WITHIN = 180
@@ -34,11 +49,11 @@ _RETURN_WITHIN = 90
 @deploy("Airflow")
 def deploy_airflow(settings: Settings | None = None) -> None:
     """Configure Airflow on a host and give administrators the ``airflow`` command."""
-    settings = Settings.of(host, settings)
+    settings = of_this_host(settings)
     release = settings.release
-    called = ("airflow_probe.py", "airflow_canary.py", "airflow_drain.py", release.login_script)
-    library = _library((*called, *IMPORTED, *release.helpers))
-    place({**library, **_commands(), **configuration(settings), **_canary(settings)})
+    library = _library((release.login_script, *IMPORTED, *release.helpers))
+    own = {**tools(settings), **_canary(settings), **_reporter(settings)}
+    place({**library, **own, **configuration(settings)})
 
 
 @deploy("Database")
@@ -72,13 +87,15 @@ def deploy_services(
 
     ``changed`` are steps after which the processes have to start anew.
     """
-    settings = Settings.of(host, settings)
+    settings = of_this_host(settings)
     here = settings.airflow_components
     units = {unit_path(component): File(unit_text(settings, component)) for component in here}
     read = _read(settings)
     texts = {path: file.text for path, file in {**units, **read}.items()}
     watched = {component: _watched(component, read) for component in here}
     questions = {component: question(settings, component) for component in here}
+    among = (*watched.values(), *_elsewhere(here))
+    removed(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
     for component in host.loop(settings.release.components):
         if component not in here:
@@ -90,7 +107,7 @@ def deploy_services(
             watched=watched[component],
             texts=texts,
             changed=changed,
-            among=tuple(watched.values()),
+            among=among,
         )
         healthy(
             name=f"Wait until the {component.description} works",
@@ -112,6 +129,17 @@ def unit_path(component: Component) -> str:
     return f"/etc/systemd/system/{unit_name(component)}"
 
 
+def _elsewhere(here: Iterable[Component]) -> tuple[Watched, ...]:
+    """Give the units of all releases' components that this host has no more use for."""
+    gone = every_unit() - {unit_name(component) for component in here}
+    return tuple(Watched(unit, "/", ()) for unit in sorted(gone))
+
+
+def every_unit() -> set[str]:
+    """Give the units of all releases' components."""
+    return {unit_name(component) for release in RELEASES for component in release.components}
+
+
 def _watched(component: Component, read: Iterable[str]) -> Watched:
     path = unit_path(component)
     return Watched(unit_name(component), _stamp(component), (path, *read, *ENVIRONMENT_FILES))
@@ -126,9 +154,12 @@ def unit_text(settings: Settings, component: Component) -> str:
     """Write the systemd unit of a component."""
     beside_web = component.command_beside_web if settings.topology.web_here else None
     command = beside_web or component.command
+    high, most = budget.limits(settings, component)
     return template(
         "airflow.service",
         settings=settings,
+        memory_high=high,
+        memory_max=most,
         component=component,
         command=command.format(
             concurrency=settings.airflow_worker_concurrency,
@@ -148,13 +179,22 @@ def _library(names: Iterable[str]) -> dict[str, File]:
     }
 
 
-def _commands() -> dict[str, File]:
-    """Give what an administrator calls, and what the ``airflow`` command calls."""
-    texts = {
-        f"{ENVIRONMENT}/bin/as-airflow": template("as-airflow", configuration=CONFIGURATION),
-        "/usr/local/bin/airflow": template("airflow", environment=ENVIRONMENT),
+def tools(settings: Settings) -> dict[str, File]:
+    """Give the commands of administrators and of this package, which fit every release."""
+    folders = {"configuration": CONFIGURATION, "environment": ENVIRONMENT, "folder": BACKUPS}
+    everybody = {
+        f"{ENVIRONMENT}/bin/as-airflow": template("as-airflow", **folders),
+        "/usr/local/bin/airflow": template("airflow", **folders),
     }
-    return {path: File(text, mode="755") for path, text in texts.items()}
+    roots = {
+        f"{ENVIRONMENT}/bin/{name}": template(name, settings=settings, **folders)
+        for name in ("backup", "previous")
+    }
+    return {
+        **_library(CALLED),
+        **{path: File(text, mode="755") for path, text in everybody.items()},
+        **{path: File(text, mode="700") for path, text in roots.items()},
+    }
 
 
 def _canary(settings: Settings) -> dict[str, File]:
@@ -162,6 +202,17 @@ def _canary(settings: Settings) -> dict[str, File]:
     text = template("verify_workers.py", workers=settings.topology.workers)
     path = f"{settings.airflow_home}/dags/{CANARY}.py"
     return {path: File(text, group="airflow", mode="640")}
+
+
+def _reporter(settings: Settings) -> dict[str, File]:
+    """Give the unit that reports another one's failure."""
+    text = template(
+        "airflow-report@.service",
+        settings=settings,
+        configuration=CONFIGURATION,
+        environment=ENVIRONMENT,
+    )
+    return {"/etc/systemd/system/airflow-report@.service": File(text)}
 
 
 def configuration(settings: Settings) -> dict[str, File]:
@@ -214,6 +265,19 @@ def ask(
         question: words[number] if whole else "".join(words[-1:])
         for number, question in enumerate(questions)
     }
+
+
+@operation()
+def removed(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
+    """Stop units, with the patience that their tasks have, and remove them."""
+    have = look(Units, watched=among)
+    present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]
+    if not present:
+        host.noop("no service is left over")
+        return
+    files = " ".join(f"/etc/systemd/system/{unit}" for unit in present)
+    yield f"systemctl disable -q --now {' '.join(present)} && rm -f {files}"
+    yield "systemctl daemon-reload"
 
 
 @operation()

@@ -42,6 +42,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         "FLOWER_ADDRESS": settings.airflow_flower_host,
         "FLOWER_PORT": str(settings.airflow_flower_port),
+        "AIRFLOW_REPORT_INTERVAL": str(settings.airflow_report_interval),
+        **_set(AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email)),
     }
 
 
@@ -53,7 +55,16 @@ def secret_environment(settings: Settings) -> dict[str, str]:
         for section, keys in _split(settings)[1].items()
         for key, value in keys.items()
     }
-    return {**variables, "FLOWER_BASIC_AUTH": login}
+    reports = _set(
+        AIRFLOW_REPORT_WEBHOOK=settings.secret("airflow_report_webhook"),
+        AIRFLOW_REPORT_COMMAND=settings.secret("airflow_report_command"),
+    )
+    return {**variables, "FLOWER_BASIC_AUTH": login, **reports}
+
+
+def _set(**variables: str) -> dict[str, str]:
+    """Leave out what is empty."""
+    return {name: value for name, value in variables.items() if value}
 
 
 def environment_file(variables: Mapping[str, str]) -> str:
@@ -104,11 +115,11 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "execution_url": lambda: f"{api_url(settings)}/execution/",
         "web_host": lambda: settings.airflow_web_host,
         "web_port": lambda: settings.airflow_web_port,
-        "web_workers": lambda: settings.airflow_web_workers,
+        "web_workers": lambda: settings.airflow_web_workers or 1,
         "secret_key": lambda: settings.secret("airflow_secret_key"),
         "broker_url": lambda: _broker(settings),
         "result_backend": lambda: _results(settings),
-        "worker_concurrency": lambda: settings.airflow_worker_concurrency,
+        "worker_concurrency": lambda: settings.airflow_worker_concurrency or 1,
         "worker_log_port": lambda: settings.airflow_worker_log_port,
         "triggerer_log_port": lambda: settings.airflow_triggerer_log_port,
         "default_queue": lambda: settings.airflow_default_queue,

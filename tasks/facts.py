@@ -18,6 +18,7 @@ from pyinfra import host, state
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
 from . import locks
+from .budget import Machine
 from .settings import CONFIGURATION, ENVIRONMENT
 
 AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
@@ -199,9 +200,15 @@ class Unit:
     """Checksums of the files that the units read."""
     drop_ins: tuple[str, ...]
     """Files of an administrator that change it."""
+    stale: bool
+    """Whether its file has changed since systemd read it."""
+    present: bool
+    """Whether it has a file at all."""
 
 
-NO_UNIT = Unit(active=False, enabled=False, newer=(), digests={}, drop_ins=())
+NO_UNIT = Unit(
+    active=False, enabled=False, newer=(), digests={}, drop_ins=(), stale=False, present=False
+)
 
 
 class Watched(NamedTuple):
@@ -214,6 +221,9 @@ class Watched(NamedTuple):
     """Files after whose change the unit has to start anew."""
 
 
+_SHOWN = "Id,ActiveState,UnitFileState,DropInPaths,NeedDaemonReload,FragmentPath"
+
+
 class Units(FactBase[dict[str, Unit]]):
     """State of systemd units, and which of the files that they read are newer than their start."""
 
@@ -223,7 +233,7 @@ class Units(FactBase[dict[str, Unit]]):
         files = sorted({path for each in watched for path in each.reads})
         newer = [bit for each in watched for bit in self._newer(each)]
         return StringCommand(
-            "systemctl show -p Id -p ActiveState -p UnitFileState -p DropInPaths",
+            f"systemctl show -p {_SHOWN}",
             *(QuoteString(each.unit) for each in watched),
             "2>/dev/null;",
             *newer,
@@ -258,6 +268,8 @@ class Units(FactBase[dict[str, Unit]]):
                 newer=tuple(path for name, path in newer if name == unit["Id"]),
                 digests=sums,
                 drop_ins=tuple(p for p in unit["DropInPaths"].split() if p.startswith("/etc/")),
+                stale=unit["NeedDaemonReload"] == "yes",
+                present=bool(unit["FragmentPath"]),
             )
             for unit in shown
         }
@@ -425,31 +437,6 @@ class FirewallTable(FactBase[bool]):
 
 
 @dataclass(frozen=True)
-class System:
-    """What a host is, before anything is done there."""
-
-    distribution: str
-    """Name and version, such as ``Debian 12``."""
-    ahead: float
-    """Seconds by which its clock is ahead of this machine's."""
-
-
-class HostSystem(FactBase[System]):
-    """Distribution and clock of a host."""
-
-    @staticmethod
-    def default() -> System:
-        return System("an unknown system", 0)
-
-    def command(self) -> str:
-        return 'test -r /etc/os-release && . /etc/os-release; echo "$ID $VERSION_ID"; date +%s'
-
-    def process(self, output: list[str]) -> System:
-        distribution, clock = output
-        return System(distribution.title(), float(clock) - time.time())
-
-
-@dataclass(frozen=True)
 class HostNames:
     """What a host calls itself and others."""
 
@@ -459,22 +446,113 @@ class HostNames:
     """Lines of /etc/hosts."""
 
 
-class Names(FactBase[HostNames]):
-    """The host's own name, whether it resolves, and /etc/hosts."""
+@dataclass(frozen=True)
+class System:
+    """What a host is, before anything is done there."""
+
+    distribution: str
+    """Name and version, such as ``Debian 12``."""
+    ahead: float
+    """Seconds by which its clock is ahead of this machine's."""
+    machine: Machine
+    """What it has to offer."""
+    swap_file: int
+    """MiB of our swap file that are in use."""
+    fstab: tuple[str, ...]
+    """Lines of /etc/fstab."""
+    release: str
+    """The release of Airflow that ``current`` points to; empty before there is one."""
+    names: HostNames
+
+
+SWAP_FILE = "/var/swap/airflow"
+
+# A container's limits stand in its control group or above, by the names of either version; `max`
+# and a number beyond any memory mean none.
+_LIMITS = """
+for top in /sys/fs/cgroup /sys/fs/cgroup/memory; do
+    group=$(grep -E ':(memory)?:' /proc/1/cgroup | tail -n 1); group=$top/${group##*:}
+    while case $group in $top*) true ;; *) false ;; esac; do
+        for name in memory.max memory.limit_in_bytes; do
+            echo "memory $(cat "$group/$name" 2>/dev/null)"; done
+        echo "swap $(cat "$group/memory.swap.max" 2>/dev/null)"
+        echo "both $(cat "$group/memory.memsw.limit_in_bytes" 2>/dev/null)"
+        group=${group%/*}
+    done
+done
+"""
+
+
+class HostSystem(FactBase[System]):
+    """Distribution, clock, memory, swap, release and names of a host."""
 
     @staticmethod
-    def default() -> HostNames:
-        return HostNames("", False, ())
+    def default() -> System:
+        return System(
+            "an unknown system", 0, Machine(0, 0, 0, 1), 0, (), "", HostNames("", False, ())
+        )
 
     def command(self) -> str:
         return (
-            'hostname; getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
+            'test -r /etc/os-release && . /etc/os-release; echo "$ID $VERSION_ID"; date +%s; nproc;'
+            f" grep MemTotal: /proc/meminfo; cat /proc/swaps; {_LIMITS}"
+            f" echo current $(readlink {ENVIRONMENT}/current);"
+            " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
+            ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
             " cat /etc/hosts 2>/dev/null || true"
         )
 
-    def process(self, output: list[str]) -> HostNames:
-        own, resolves, *hosts = output
-        return HostNames(own, resolves == "yes", tuple(hosts))
+    def process(self, output: list[str]) -> System:
+        distribution, clock, cores, *rest = output
+        end = rest.index("---")
+        fstab = rest[end + 1 : rest.index("---", end + 1)]
+        own_name, resolves, *hosts = rest[end + len(fstab) + 2 :]
+        words = [line.split() for line in rest[:end]]
+        swaps = {w[0]: int(w[2]) >> 10 for w in words if w[0].startswith("/")}
+        own = swaps.pop(SWAP_FILE, 0)
+        limits = _limits(words)
+        machine = Machine(limits["memory"], sum(swaps.values()), limits["swap"], int(cores))
+        return System(
+            distribution=distribution.title(),
+            ahead=float(clock) - time.time(),
+            machine=machine,
+            swap_file=own,
+            fstab=tuple(fstab),
+            release=next((_release(w[1:]) for w in words if w[0] == "current"), ""),
+            names=HostNames(own_name, resolves == "yes", tuple(hosts)),
+        )
+
+
+def _release(link: list[str]) -> str:
+    """Read the release out of the name of an environment, behind which its digest stands."""
+    return "".join(link).rpartition("/")[2].rpartition("-")[0]
+
+
+class PreviousRelease(FactBase[str]):
+    """The release that an upgrade has left, and that can be gone back to; empty without any."""
+
+    default = str
+
+    def command(self) -> str:
+        return f"cat {ENVIRONMENT}/previous/link 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> str:
+        return _release(output)
+
+
+def _limits(words: list[list[str]]) -> dict[str, int]:
+    """Read what a host may use of memory and swap, in MiB."""
+    found: dict[str, list[int]] = {"memory": [], "swap": [_NO_LIMIT], "both": [_NO_LIMIT]}
+    for name, *value in words:
+        if name == "MemTotal:":
+            found["memory"].append(int(value[0]) >> 10)
+        elif name in found and value and value[0].isdigit():
+            found[name].append(int(value[0]) >> 20)
+    memory = min(found["memory"])
+    return {"memory": memory, "swap": min(*found["swap"], min(found["both"]) - memory)}
+
+
+_NO_LIMIT = 1 << 40
 
 
 @dataclass(frozen=True)

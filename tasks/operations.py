@@ -11,13 +11,19 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from pyinfra import host, logger, state
-from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
+from pyinfra.api import (
+    FileDownloadCommand,
+    FileUploadCommand,
+    QuoteString,
+    StringCommand,
+    operation,
+)
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
 
 from .facts import NO_UNIT, Found, Paths, Units, Watched, look
 
-Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
+Commands = Generator[str | StringCommand | FileUploadCommand | FileDownloadCommand, None, None]
 
 
 def will_have_changed(operations: Iterable[OperationMeta]) -> bool:
@@ -176,6 +182,12 @@ _END = "# END pyinfra-airflow"
 def with_block(lines: Sequence[str], ours: Sequence[str]) -> list[str]:
     """Put our block first, where the first match wins, and leave the rest as it is."""
     return [_BEGIN, *ours, _END, *without_block(lines)]
+
+
+def block(lines: Sequence[str]) -> list[str]:
+    """Give what is in our block."""
+    rest = list(lines)
+    return rest[rest.index(_BEGIN) + 1 : rest.index(_END)] if {_BEGIN, _END} <= set(rest) else []
 
 
 def without_block(lines: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watch
 from .operations import (
     Commands,
     File,
+    block,
     can_not_be_asked,
     running,
     will_have_changed,
@@ -23,19 +24,24 @@ from .operations import (
 from .passwords import scram_matches, scram_verifier
 from .resources import template
 from .settings import Settings
-from .system import packages
+from .system import of_this_host, packages
 
 
 @deploy("PostgreSQL")
-def deploy_postgresql(settings: Settings | None = None) -> None:
-    """Install PostgreSQL with a role and a database for Airflow; works alone."""
-    settings = Settings.of(host, settings)
+def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = False) -> None:
+    """Install PostgreSQL with a role and a database for Airflow; works alone.
+
+    With ``keep_access`` those whom an earlier run let in stay until ``deploy_less_access``: what
+    runs elsewhere may still need it.
+    """
+    settings = of_this_host(settings)
     parts = roles(settings)
     among = tuple(parts.values())
     packages(name="Install the server", packages=["postgresql"])
     text = template("postgresql.conf", settings=settings, listen=listen(settings))
     cluster_settings(name="Configure the server", text=text)
-    opened = cluster_access(name="Configure who may connect", lines=hba_lines(settings))
+    lines = hba_lines(settings)
+    opened = cluster_access(name="Configure who may connect", lines=lines, keep=keep_access)
     cluster_running(name="Run the server", text=text, opened=opened, among=among)
     for part in host.loop(list(parts)):
         user = parts[part]
@@ -48,6 +54,12 @@ def deploy_postgresql(settings: Settings | None = None) -> None:
             among=among,
         )
         database(name=f"Create the database {name}", database=name, owner=user, among=among)
+
+
+@deploy("PostgreSQL")
+def deploy_less_access(settings: Settings) -> None:
+    """Shut out whom ``deploy_postgresql`` has kept."""
+    less_access(name="Shut out who needs the database no more", lines=hba_lines(settings))
 
 
 def roles(settings: Settings) -> dict[str, str]:
@@ -104,9 +116,25 @@ def cluster_settings(text: str) -> Commands:
 
 
 @operation()
-def cluster_access(lines: Sequence[str]) -> Commands:
-    """Put our lines of pg_hba.conf before anybody else's."""
+def cluster_access(lines: Sequence[str], *, keep: bool) -> Commands:
+    """Put our lines of pg_hba.conf before anybody else's, and ``keep`` those of before."""
+
+    def text(have: Sequence[str]) -> str:
+        before = [line for line in block(have) if line not in lines] if keep else []
+        return "\n".join(with_block(have, [*lines, *before])) + "\n"
+
+    yield from _cluster_file(_RULES, text)
+
+
+@operation()
+def less_access(lines: Sequence[str]) -> Commands:
+    """Remove from our lines of pg_hba.conf those that are there no more."""
+    cluster = main_cluster()
+    if cluster is None or set(block(cluster.rules)) <= set(lines):
+        host.noop("nobody is let in who need not be")
+        return
     yield from _cluster_file(_RULES, lambda have: "\n".join(with_block(have, lines)) + "\n")
+    yield f"systemctl reload postgresql@{cluster.version}-main.service"
 
 
 def _cluster_file(name: str, text: Callable[[Sequence[str]], str]) -> Commands:

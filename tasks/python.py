@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,6 +36,23 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
     Gives the operations after which Airflow's processes have to start anew.
     """
     settings = Settings.of(host, settings)
+    environment = deploy_environment(settings)
+    return [environment.made, deploy_link(environment)]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment on a host, and the step that makes it."""
+
+    path: str
+    among: tuple[str, ...]
+    """The environments of one look."""
+    made: OperationMeta
+
+
+@deploy("Python")
+def deploy_environment(settings: Settings) -> Environment:
+    """Make the release's environment, beside the one that is used."""
     python = choose_interpreter(settings)
     os_packages = releases.os_packages(settings.release, settings.extras)
     packages(
@@ -43,6 +61,14 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
     )
     _build_aids(settings)
     return _environments(settings, python)
+
+
+@deploy("Python")
+def deploy_link(environment: Environment) -> OperationMeta:
+    """Point ``current`` to an environment."""
+    return link(
+        name="Point current to the environment", target=environment.path, among=environment.among
+    )
 
 
 def choose_interpreter(settings: Settings) -> releases.Interpreter:
@@ -83,7 +109,7 @@ def _build_aids(settings: Settings) -> None:
         place({**parents, **{path: File(text) for path, text in texts.items()}})
 
 
-def _environments(settings: Settings, python: releases.Interpreter) -> list[OperationMeta]:
+def _environments(settings: Settings, python: releases.Interpreter) -> Environment:
     wanted = settings.wanted(python.version)
     path = f"{ENVIRONMENT}/{settings.airflow_version}-{wanted.digest}"
     among = (BOOTSTRAP, path)
@@ -108,8 +134,7 @@ def _environments(settings: Settings, python: releases.Interpreter) -> list[Oper
         wheelhouse=settings.wheelhouse,
         among=among,
     )
-    switched = link(name="Point current to the environment", target=path, among=among)
-    return [made, switched]
+    return Environment(path, among, made)
 
 
 def _installed(path: str, among: tuple[str, ...]) -> Installed | None:

@@ -16,7 +16,7 @@ from .operations import Commands, File, Folder, can_not_be_asked, place, running
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
-from .system import packages
+from .system import of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"
 EPMD = "/etc/systemd/system/epmd.socket.d"
@@ -25,7 +25,7 @@ EPMD = "/etc/systemd/system/epmd.socket.d"
 @deploy("RabbitMQ")
 def deploy_rabbitmq(settings: Settings | None = None) -> None:
     """Install RabbitMQ with a virtual host and a user for Airflow; works alone."""
-    settings = Settings.of(host, settings)
+    settings = of_this_host(settings)
     node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
     texts = configuration(settings)
     # Debian's package gives its folder to the broker's user.

@@ -35,6 +35,10 @@ class Component:
     description: str
     probe: tuple[str, ...]
     """The check of ``airflow_probe.py`` that tells whether it works."""
+    memory: int
+    """MiB that it takes when idle, as proportional set size, on a host that runs everything."""
+    memory_each: int = 0
+    """MiB for each task at a time, or each process that answers the web UI's requests."""
     command_beside_web: str | None = None
     """The same where the only web UI is on this host and reads the logs from its disk."""
     graceful: bool = False
@@ -105,6 +109,10 @@ class Release:
     upgrade_schema: str = "db migrate"
     trigger: str = "dags trigger"
     """The words of Airflow's command that triggers a DAG."""
+    clean: str = "db clean"
+    """The words of Airflow's command that removes old runs; empty where it has none."""
+    rotate_key: str = "rotate-fernet-key"
+    """The words of the one that encrypts anew; empty where it knows a single Fernet key."""
     log_reader: str = "api_v2"
     """The way of ``airflow_canary.py`` to read a task's log from the web UI."""
     login_script: str = "login_fab.py"
@@ -163,6 +171,8 @@ _WEBSERVER = Component(
     "airflow webserver",
     "web server",
     probe=("web",),
+    memory=170,
+    memory_each=135,
 )
 _SCHEDULER = Component(
     "scheduler",
@@ -170,6 +180,7 @@ _SCHEDULER = Component(
     "airflow scheduler",
     "scheduler",
     probe=("heartbeat", "SchedulerJob"),
+    memory=240,
     required=True,
 )
 _OLD_WORKER = Component(
@@ -178,6 +189,8 @@ _OLD_WORKER = Component(
     "airflow worker -c {concurrency} -q {queues}",
     "Celery worker",
     probe=("worker",),
+    memory=110,
+    memory_each=126,
     # What `airflow worker` does, without its log server, which asks nobody for a login.
     command_beside_web=(
         "celery worker -A airflow.executors.celery_executor:app -O fair -l info"
@@ -194,6 +207,7 @@ _OLD_FLOWER = Component(
     "celery flower -A airflow.executors.celery_executor:app",
     "Celery monitor",
     probe=("flower",),
+    memory=65,
 )
 
 _AIRFLOW_1_8 = Release(
@@ -227,8 +241,8 @@ _AIRFLOW_1_8 = Release(
     },
     needed_extras=("celery", "crypto", "password", "postgres"),
     components=(
-        replace(_WEBSERVER, command="python {lib}/webserver_1_8.py"),
-        _SCHEDULER,
+        replace(_WEBSERVER, command="python {lib}/webserver_1_8.py", memory=75, memory_each=61),
+        replace(_SCHEDULER, memory=65),
         _OLD_WORKER,
         _OLD_FLOWER,
     ),
@@ -270,6 +284,8 @@ _AIRFLOW_1_8 = Release(
     create_schema="initdb",
     upgrade_schema="upgradedb",
     trigger="trigger_dag",
+    clean="",
+    rotate_key="",
     log_reader="page_1_8",
     login_script="login_1_8.py",
     helpers=("webserver_1_8.py",),
@@ -342,6 +358,8 @@ _AIRFLOW_1_10 = Release(
     create_schema="initdb",
     upgrade_schema="upgradedb",
     trigger="trigger_dag",
+    clean="",
+    rotate_key="rotate_fernet_key",
     log_reader="page_1_10",
     login_script="login_1_10.py",
 )
@@ -393,6 +411,7 @@ _MODERN_COMPONENTS = (
         "airflow triggerer",
         "triggerer",
         probe=("heartbeat", "TriggererJob"),
+        memory=195,
         command_beside_web="airflow triggerer --skip-serve-logs",
         log_port="airflow_triggerer_log_port",
     ),
@@ -405,6 +424,7 @@ _MODERN_FLOWER = Component(
     "celery -A airflow.providers.celery.executors.celery_executor.app flower",
     "Celery monitor",
     probe=("flower",),
+    memory=141,
 )
 _MODERN_KEYS = {
     "dags": ("core", "dags_folder"),
@@ -456,6 +476,8 @@ _AIRFLOW_2_11 = Release(
             _MODERN_WORKER,
             "Celery worker",
             probe=("worker",),
+            memory=100,
+            memory_each=105,
             command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
             log_port="airflow_worker_log_port",
             graceful=True,
@@ -495,6 +517,8 @@ _AIRFLOW_3_3 = Release(
             "airflow api-server",
             "API server",
             probe=("web",),
+            memory=65,
+            memory_each=300,
             required=True,
         ),
         *_MODERN_COMPONENTS,
@@ -504,6 +528,7 @@ _AIRFLOW_3_3 = Release(
             "airflow dag-processor",
             "DAG processor",
             probe=("heartbeat", "DagProcessorJob"),
+            memory=180,
             required=True,
         ),
         Component(
@@ -512,6 +537,8 @@ _AIRFLOW_3_3 = Release(
             _MODERN_WORKER,
             "Celery worker",
             probe=("worker",),
+            memory=100,
+            memory_each=105,
             command_beside_web=f"{_MODERN_WORKER} --skip-serve-logs",
             log_port="airflow_worker_log_port",
             graceful=True,
@@ -577,6 +604,24 @@ def find(version: str) -> Release:
         f"this package knows the releases {', '.join(known)} and their lines: "
         f"{_nearest(version, known)} is near"
     )
+
+
+def no_way(before: str, after: str) -> str | None:
+    """Say why the database of release ``before`` can't become one of ``after``, if it can't.
+
+    A line of releases leads to the next one in the table, whose migrations know it.
+    """
+    lines = [release.version.rpartition(".")[0] for release in reversed(RELEASES)]
+    first, last = (version.rpartition(".")[0] for version in (before, after))
+    if first not in lines:
+        return f"this package does not know Airflow {before}"
+    if Version(before) > Version(after):
+        return f"Airflow {before} is newer than {after}, and no database goes back"
+    between = RELEASES[::-1][lines.index(first) + 1 : lines.index(last)]
+    if between:
+        steps = " and then ".join(release.version for release in between)
+        return f"Airflow {before} does not lead to {after} at once: go to {steps} first"
+    return None
 
 
 def _nearest(version: str, known: list[str]) -> str:

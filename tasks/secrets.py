@@ -91,15 +91,46 @@ def complete(given: Mapping[str, str], file: Path) -> dict[str, str]:
 
 def _keep(file: Path, names: list[str]) -> dict[str, str]:
     """Read ``names`` from ``file``, adding those that it lacks."""
-    _private_folder(file.parent)
+    private_folder(file.parent)
     with (file.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = _read(file)
-        new = {name: GENERATORS[name]() for name in names if name not in kept}
+        have = _read(file)
+        new = {name: GENERATORS[name]() for name in names if name not in have}
         if new:
-            kept.update(new)
-            _write(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
-    return kept
+            have.update(new)
+            _write(file, _text(have))
+    return have
+
+
+def kept(file: Path, name: str) -> str:
+    """Give a secret that ``file`` has; empty when it has none."""
+    return _read(file).get(name, "")
+
+
+def next_key(file: Path, name: str) -> str:
+    """Give the Fernet key that ``file`` keeps under ``name``, a new one if it has none."""
+    found = kept(file, name)
+    if not found:
+        found = fernet_key()
+        _write(file, _text({**_read(file), name: found}))
+    return found
+
+
+def forget(file: Path, name: str) -> None:
+    """Remove a secret from ``file``."""
+    _write(file, _text({key: value for key, value in _read(file).items() if key != name}))
+
+
+def replace(file: Path, name: str, old: str, new: str) -> bool:
+    """Put a new secret in the place of one that ``file`` has; False when it has another one."""
+    if kept(file, name) != old:
+        return False
+    _write(file, _text({**_read(file), name: new}))
+    return True
+
+
+def _text(secrets: Mapping[str, str]) -> str:
+    return json.dumps(secrets, indent=2, sort_keys=True) + "\n"
 
 
 def _read(file: Path) -> dict[str, str]:
@@ -110,7 +141,8 @@ def _read(file: Path) -> dict[str, str]:
     return kept
 
 
-def _private_folder(folder: Path) -> None:
+def private_folder(folder: Path) -> None:
+    """Make a folder that nobody else reads and that git ignores."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ignore = folder / ".gitignore"
     if not ignore.exists():

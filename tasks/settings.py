@@ -36,6 +36,7 @@ ENVIRONMENT = "/opt/airflow"
 CONFIGURATION = "/etc/airflow"
 """Where the environment and secrets files live on a host."""
 LOGS = "/var/log/airflow"
+BACKUPS = "/var/backups/airflow"
 
 
 def own_queue(worker: str) -> str:
@@ -68,12 +69,13 @@ def _network(value: str) -> str:
 
 
 def _fernet_key(value: SecretStr) -> SecretStr:
-    try:
-        key = base64.urlsafe_b64decode(value.get_secret_value())
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise ValueError("give 32 bytes in URL-safe base64")
+    for key in value.get_secret_value().split(","):
+        try:
+            size = len(base64.urlsafe_b64decode(key))
+        except ValueError:
+            size = 0
+        if size != 32:
+            raise ValueError("give 32 bytes in URL-safe base64, or two such keys with a comma")
     return value
 
 
@@ -162,12 +164,16 @@ class Settings(BaseModel):
     """Port of the web UI."""
     airflow_api_url: WebUrl | None = None
     """URL of the web UI towards the workers, from Airflow 3 on; default: the first web host's."""
-    airflow_web_workers: Annotated[int, Field(ge=1, le=64)] = 2
-    """Processes that answer the web UI's requests."""
+    airflow_web_workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Processes that answer the web UI's requests; default: 2, or 1 where memory is short."""
     airflow_base_url: WebUrl | None = None
     """URL of the web UI in links; default: the first web host's address and port."""
-    airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Tasks that one worker runs at a time (`-c`)."""
+    airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Tasks that a worker runs at a time (`-c`); default: what memory and cores hold, up to 16."""
+    airflow_worker_memory: Annotated[int, Field(ge=64)] | None = None
+    """MiB that a worker may take with its tasks; default: what the host's others leave."""
+    airflow_swap: Annotated[int, Field(ge=0, le=65536)] | None = None
+    """MiB of the swap file that is made; default: what the components need beyond the memory."""
     airflow_default_queue: Queue = "default"
     """Queue of the tasks that name none; the same on every host."""
     airflow_worker_queues: Queues = ("default",)
@@ -180,6 +186,32 @@ class Settings(BaseModel):
     """Seconds that a stopping worker may take to finish its running tasks."""
     airflow_drain_timeout: Annotated[int, Field(ge=0, le=604800)] = 3600
     """Seconds that `deploy_drain` waits for running tasks before it names those that remain."""
+    airflow_nightly_at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "03:30"
+    """When a host backs up and cleans up, by its clock."""
+    airflow_backup_keep: Annotated[int, Field(ge=0, le=1000)] = 7
+    """Nightly backups that are kept in /var/backups/airflow; 0 for none."""
+    airflow_backup_folder: Path | None = None
+    """Folder on the controller that `deploy_backup` fetches to; default: `.backups` beside it."""
+    airflow_restore: Path | None = None
+    """Backup on the controller that `deploy_restore` brings back."""
+    airflow_restore_over: bool = False
+    """Consent to replace the data of an Airflow that has some; they are backed up first."""
+    airflow_uninstall_data: bool = False
+    """Consent of `deploy_uninstall` to remove databases, DAGs, logs and keys; backups stay."""
+    airflow_log_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    """Days that tasks' logs are kept; default: for ever."""
+    airflow_scheduler_log_days: Annotated[int, Field(ge=1, le=36500)] = 14
+    """Days that the logs of reading DAG files are kept."""
+    airflow_metadata_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    """Days that runs are kept in the database, with all that belongs to them; default: for ever."""
+    airflow_report_email: Words = ()
+    """Who gets a mail when a task or a unit fails, by the server of airflow_config's `smtp`."""
+    airflow_report_webhook: Secret | None = None
+    """URL, such as Slack's, that gets the same as JSON: `{"text": ...}`."""
+    airflow_report_command: Secret | None = None
+    """Shell command that gets it on standard input, and its subject in AIRFLOW_REPORT_SUBJECT."""
+    airflow_report_interval: Annotated[int, Field(ge=0, le=604800)] = 3600
+    """Seconds between two messages of one DAG or unit; the next one counts those between."""
     airflow_flower_host: HostName = "127.0.0.1"
     """Address that flower listens on; it asks for the administrator's login."""
     airflow_flower_port: Port = 5555
@@ -214,6 +246,8 @@ class Settings(BaseModel):
     """Port of the database."""
     postgresql_listen_addresses: Listen | None = None
     """What it listens on; default: loopback, and the host's address when other hosts need it."""
+    postgresql_shared_buffers: Annotated[int, Field(ge=16)] | None = None
+    """MiB of its buffers; default: a quarter of the memory of a host of its own, else a 16th."""
     postgresql_database: Name = "airflow"
     """Database of Airflow."""
     postgresql_user: Name = "airflow"
@@ -243,6 +277,8 @@ class Settings(BaseModel):
     """What it listens on; default: loopback, or the host's address when other hosts need it."""
     rabbitmq_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
     """Addresses or networks that may use the broker, beside the inventory's Airflow hosts."""
+    rabbitmq_memory_limit: Annotated[int, Field(ge=128)] | None = None
+    """MiB from which it takes no messages; default: 2/5 of its own host's memory, else an 8th."""
     rabbitmq_vhost: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
     """Virtual host of Airflow."""
     rabbitmq_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
@@ -263,7 +299,7 @@ class Settings(BaseModel):
         releases.find(value)
         return value
 
-    @field_validator("airflow_dags", "airflow_lock")
+    @field_validator("airflow_dags", "airflow_lock", "airflow_restore")
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
@@ -304,6 +340,7 @@ class Settings(BaseModel):
             self._secrets,
             self._passwords,
             self._derived_keys,
+            self._mail_server,
         )
         for sentence in (check() for check in checks):
             if sentence:
@@ -448,6 +485,14 @@ class Settings(BaseModel):
                 return f"airflow_config sets [{section}] {key}: set {setting} instead"
         return None
 
+    def _mail_server(self) -> str | None:
+        if self.airflow_report_email and "smtp_host" not in self.airflow_config.get("smtp", {}):
+            return (
+                "airflow_report_email needs a mail server: set airflow_config = "
+                '{"smtp": {"smtp_host": ..., "smtp_mail_from": ...}}'
+            )
+        return None
+
     def check_placed(self, name: str) -> None:
         """Raise SettingsError if the inventory gives the host ``name`` nothing to do."""
         if not self.topology.components:
@@ -482,8 +527,11 @@ class Settings(BaseModel):
         checked = _checked(given)
         merged = {**_from_inventory(host, checked.release), **given}
         hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in given}
-        file = checked.airflow_secrets_file or secrets.default_file(host.groups)
-        return _checked({**merged, **secrets.complete(hidden, file)})
+        return _checked({**merged, **secrets.complete(hidden, checked.secrets_file(host))})
+
+    def secrets_file(self, host: Host) -> Path:
+        """Give the file of the generated secrets."""
+        return self.airflow_secrets_file or secrets.default_file(host.groups)
 
 
 # What airflow_config must not set, since other parts follow the same setting.

@@ -8,12 +8,14 @@ from .airflow import deploy_airflow, deploy_database, deploy_services
 from .connection import held, send_at_once
 from .dags import deploy_dags
 from .firewall import deploy_firewall
+from .housekeeping import deploy_housekeeping
 from .operations import barrier
-from .postgresql import deploy_postgresql
-from .python import deploy_python
+from .postgresql import deploy_less_access, deploy_postgresql
+from .python import deploy_environment, deploy_link
 from .rabbitmq import deploy_rabbitmq
 from .settings import Settings
-from .system import deploy_system
+from .system import deploy_system, of_this_host
+from .upgrade import deploy_arrived, deploy_leaving, release_before
 
 
 def deploy_stack(settings: Settings | None = None) -> None:
@@ -24,16 +26,21 @@ def deploy_stack(settings: Settings | None = None) -> None:
     send_at_once()
     settings = Settings.of(host, settings)
     settings.check_placed(host.name)
+    settings = of_this_host(settings)
     held(name="Hold the host for this run")
     deploy_system(settings)
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
-        deploy_postgresql(settings)
+        deploy_postgresql(settings, keep_access=True)
     if "rabbitmq" in settings.topology.components:
         deploy_rabbitmq(settings)
     barrier(name="Wait for the database and the broker")
     if settings.airflow_components:
-        changed = deploy_python(settings)
+        before = release_before(settings)
+        environment = deploy_environment(settings)
+        if before:
+            deploy_leaving(settings, environment.path)
+        changed = [environment.made, deploy_link(environment)]
         deploy_airflow(settings)
         deploy_dags(settings)
     if settings.topology.database_here:
@@ -41,3 +48,8 @@ def deploy_stack(settings: Settings | None = None) -> None:
     barrier(name="Wait for the schema")
     if settings.airflow_components:
         deploy_services(settings, changed=changed)
+        deploy_housekeeping(settings)
+        if before:
+            deploy_arrived(settings)
+    if "postgresql" in settings.topology.components:
+        deploy_less_access(settings)

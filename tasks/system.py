@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
+from . import budget
 from .deploys import deploy
-from .facts import APT_STAMP, Account, AptPackages, HostSystem, Names, UserAccount, look
+from .facts import (
+    APT_STAMP,
+    SWAP_FILE,
+    Account,
+    AptPackages,
+    HostSystem,
+    UserAccount,
+    look,
+)
 from .operations import Commands, File, Folder, place, with_block, without_block, written
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings, SettingsError
 
@@ -52,14 +61,15 @@ def packages(packages: Sequence[str]) -> Commands:
 def deploy_system(settings: Settings | None = None) -> None:
     """Prepare a host for the components; ``settings`` default to the host's data.
 
-    SettingsError tells of a clock that is wrong.
+    SettingsError tells of a clock that is wrong, and of too little memory.
     """
-    settings = Settings.of(host, settings)
+    settings = of_this_host(settings)
     check_clock(look(HostSystem).ahead)
     packages(
         name="Install the base packages",
         packages=["ca-certificates", "iproute2", "procps", "util-linux"],
     )
+    swap(name="Have swap for what the memory does not hold", mebibytes=settings.airflow_swap or 0)
     host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
     if settings.airflow_components:
         account(
@@ -69,6 +79,18 @@ def deploy_system(settings: Settings | None = None) -> None:
             shell="/usr/sbin/nologin",
         )
         _folders(settings)
+
+
+def of_this_host(settings: Settings | None = None) -> Settings:
+    """Complete settings as ``Settings.of`` does, and by the memory of the host.
+
+    SettingsError has the sum where its components don't fit.
+    """
+    settings = Settings.of(host, settings)
+    try:
+        return budget.fitted(settings, look(HostSystem).machine)
+    except SettingsError as error:
+        raise SettingsError(f"host {host.name} {error}") from None
 
 
 def check_clock(ahead: float) -> None:
@@ -98,12 +120,34 @@ def _folders(settings: Settings) -> None:
 
 
 @operation()
+def swap(mebibytes: int) -> Commands:
+    """Make a swap file of at least so many MiB and use it, after a reboot too.
+
+    A larger one stays: to take swap away needs memory that may not be there.
+    """
+    have = look(HostSystem)
+    line = f"{SWAP_FILE} none swap sw 0 0"
+    known = [entry for entry in have.fstab if entry.split()[:1] == [SWAP_FILE]]
+    if mebibytes == 0 or (have.swap_file >= mebibytes - 1 and known):
+        host.noop(f"{SWAP_FILE} has at least {mebibytes} MiB")
+        return
+    if have.swap_file < mebibytes - 1:
+        yield (
+            f"umask 077; {{ swapoff {SWAP_FILE}; rm -f {SWAP_FILE}; }} 2>/dev/null;"
+            f" mkdir -p $(dirname {SWAP_FILE}) && fallocate -l {mebibytes}M {SWAP_FILE}"
+            f" && mkswap {SWAP_FILE} >/dev/null && swapon {SWAP_FILE}"
+        )
+    if not known:
+        yield from written("/etc/fstab", File("\n".join([*have.fstab, line]) + "\n"), None)
+
+
+@operation()
 def host_names(lines: Sequence[str]) -> Commands:
     """Let the hosts find each other by name, also without DNS, and each find itself.
 
     Airflow and RabbitMQ expect a host's own name to resolve.
     """
-    have = look(Names)
+    have = look(HostSystem).names
     wanted = with_block(have.hosts, lines) if lines else without_block(have.hosts)
     if not have.resolves and not any(have.own in line.split()[1:] for line in lines):
         wanted.append(f"127.0.1.1\t{have.own}")

@@ -33,7 +33,7 @@ from .postgresql import listen, roles
 from .rabbitmq import listeners
 from .releases import Component
 from .settings import Settings, own_queue
-from .system import CLOCK_WITHIN
+from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
@@ -56,7 +56,7 @@ class Row:
 @deploy("Verify")
 def deploy_verify(settings: Settings | None = None) -> None:
     """Check every component, and run a task on each worker; a wrong row ends the run in failure."""
-    settings = Settings.of(host, settings)
+    settings = of_this_host(settings)
     examined(name="Look at every component", settings=settings)
     barrier(name="Wait for every host's look")
     if settings.topology.database_here:

@@ -1,6 +1,7 @@
 """The image of a bare Debian host: systemd and sshd, and no more."""
 
 import ast
+import fcntl
 import io
 import os
 import re
@@ -11,6 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -70,8 +72,22 @@ def say(text: str) -> None:
     print(f"--> {text}", flush=True)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other processes of the tests waiting."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build(client: docker.DockerClient, distribution: str) -> str:
     """Bring the host image up to date, and return its name."""
+    with alone():
+        return _build(client, distribution)
+
+
+def _build(client: docker.DockerClient, distribution: str) -> str:
     files = {
         "etc/default/locale": "LANG=C.UTF-8\n",
         "etc/environment": _proxies(),

@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+import os
 import subprocess
 import time
 import zlib
@@ -14,9 +15,12 @@ from tests import host_image
 from tests.host_image import CACHE, KEY, say
 
 LABEL = "pyinfra-airflow.network"
-TESTS = f"pyinfra-airflow-test-{zlib.crc32(__file__.encode()):08x}"
-"""The network of the tests of this checkout: those of another one have theirs."""
+_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+TESTS = f"pyinfra-airflow-test-{zlib.crc32(__file__.encode()):08x}-{_PROCESS}"
+"""The network of the tests of this process: those of another one, or checkout, have theirs."""
 UP_WITHIN = 120
+# The kernel swaps for the whole machine, also to a file of a host that is gone.
+SWAP_OFF = "swapoff /var/swap/airflow 2>/dev/null || true"
 LOAD_DOWNLOADS = "cp /var/cache/apt/shared/*.deb /var/cache/apt/archives/ 2>/dev/null || true"
 # The move makes a package appear whole, also for the other hosts that start just then.
 SAVE_DOWNLOADS = """
@@ -122,11 +126,12 @@ class Network:
         """Create the network, in place of one that is left of the same name."""
         self.remove()
         # Docker picks a free subnet, but allows fixed addresses only where it was asked for one.
-        picked = self._create_network()
-        picked.reload()
-        self.subnet = picked.attrs["IPAM"]["Config"][0]["Subnet"]
-        picked.remove()
-        self._create_network(docker.types.IPAMConfig(pool_configs=[{"Subnet": self.subnet}]))
+        with host_image.alone():
+            picked = self._create_network()
+            picked.reload()
+            self.subnet = picked.attrs["IPAM"]["Config"][0]["Subnet"]
+            picked.remove()
+            self._create_network(docker.types.IPAMConfig(pool_configs=[{"Subnet": self.subnet}]))
 
     def remove(self) -> None:
         """Remove the hosts and the network of this name, whoever has created them."""
@@ -172,6 +177,7 @@ class Network:
             tmpfs={"/run": "", "/run/lock": ""},
             volumes=[
                 "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+                "/var/swap",  # a layer of the image can't hold a swap file
                 f"{CACHE}/pip:/root/.cache/pip",
                 f"{CACHE}/uv:/root/.cache/uv",
                 f"{CACHE}/apt/{distribution}:/var/cache/apt/shared",
@@ -191,6 +197,7 @@ class Network:
 def _remove(container: Container) -> None:
     if container.status == "running":
         container.exec_run(["bash", "-c", SAVE_DOWNLOADS])
+        container.exec_run(["bash", "-c", SWAP_OFF])
     container.remove(force=True, v=True)
     (CACHE / f"known_hosts.{container.name}").unlink(missing_ok=True)
 

@@ -14,17 +14,32 @@ hosts = (["@fake/host"{more}], {{
     "airflow_address": "192.0.2.10",
     "fake_delay": 0,
     "fake_delay_jitter": 0,
-    "fake_responses": {{"os-release": f"{id} {version}\\n{{int(time.time()) + {ahead}}}"}},
+    "fake_responses": {{
+        "os-release": f"{id} {version}\\n{{int(time.time()) + {ahead}}}\\n2\\n"
+        "MemTotal: {memory} kB\\n---\\n---\\nhost\\nyes"
+    }},
 }})
 postgresql = rabbitmq = api_server = scheduler = dag_processor = worker = ["@fake/host"]
 """
 
 
-def deploy(folder: Path, distribution: str, release: str, *, more: str = "", ahead: int = 0) -> Run:
+def deploy(
+    folder: Path,
+    distribution: str,
+    release: str,
+    *,
+    more: str = "",
+    ahead: int = 0,
+    memory: int = 8192,
+) -> Run:
     """Deploy to a pretended host, and give what was sent to it."""
     name, version = distribution.split()
     file = folder / "inventory.py"
-    file.write_text(INVENTORY.format(id=name.lower(), version=version, more=more, ahead=ahead))
+    file.write_text(
+        INVENTORY.format(
+            id=name.lower(), version=version, more=more, ahead=ahead, memory=memory * 1024
+        )
+    )
     data = {"airflow_version": release, "airflow_secrets_file": str(folder / "secrets.json")}
     return Deployment(str(file), data).show("-y", "-vv")
 
@@ -96,5 +111,14 @@ def test_a_clock_two_hours_off_is_refused_before_anything_is_done(
     run = deploy(tmp_path, "Debian 12", "3.3.2", ahead=ahead)
     assert run.code != 0
     assert re.search(rf"the clock of @fake/host is 7[12]\d\d s {how} this machine's", run.output)
+    assert "Starting operation" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_too_little_memory_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    run = deploy(tmp_path, "Debian 12", "3.3.2", memory=500)
+    assert run.code != 0
+    assert "host @fake/host has 500 MiB of memory and can use 500 of swap" in run.output
+    assert "set airflow_swap" in run.output
     assert "Starting operation" not in run.output
     assert "Traceback" not in run.output

@@ -13,6 +13,8 @@ from tasks import releases
 from tests.airflow_1_10 import Airflow
 from tests.cli import Deployment
 from tests.hosts import Host, Network
+from tests.receivers import Receivers
+from tests.reports import check_task_reports
 from tests.test_walkthrough import FAILING_DAG
 from tests.verify import verify
 
@@ -46,7 +48,9 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    network: Network, receivers: Receivers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     host = network.host("release-1-10", distribution="bullseye")
     password = f"admin-{AWKWARD}"
     deployment = Deployment(
@@ -54,7 +58,11 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         {
             **host.data,
             "airflow_extras": ",".join(RELEASE.extras),
-            "airflow_config": {"scheduler": {"dag_dir_list_interval": 10}},
+            **receivers.settings,
+            "airflow_config": {
+                "scheduler": {"dag_dir_list_interval": 10},
+                "smtp": receivers.smtp,
+            },
             "airflow_secrets_file": str(tmp_path_factory.mktemp("secrets") / "secrets.json"),
         },
         environment={
@@ -112,6 +120,15 @@ def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:
     page = stack.airflow.log_page("failing", "fail", date)
     assert "Traceback" in page
     assert "the reason that a person looks for" in page
+
+
+def test_failures_are_reported_once_an_hour_with_a_count(
+    stack: Stack, receivers: Receivers
+) -> None:
+    airflow = stack.airflow
+    check_task_reports(
+        receivers, stack.host, lambda: airflow.finish("failing", airflow.trigger("failing"))
+    )
 
 
 def test_flower_asks_for_the_administrator_s_login(stack: Stack) -> None:

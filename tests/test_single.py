@@ -10,6 +10,8 @@ import pytest
 from tasks.secrets import GENERATORS
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.receivers import Receivers
+from tests.reports import check_task_reports, check_unit_reports
 from tests.rest import Airflow
 from tests.verify import verify
 from tests.watch import shown, watched
@@ -40,7 +42,10 @@ class Stack:
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} on {case[1]}")
 def stack(
-    request: pytest.FixtureRequest, network: Network, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    network: Network,
+    receivers: Receivers,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     release, distribution = request.param
     secrets = tmp_path_factory.mktemp("secrets") / "secrets.json"
@@ -48,7 +53,7 @@ def stack(
     user = sudo_user(host, SUDO_PASSWORD)
     deployment = Deployment(
         "inventories/single.py",
-        {**user, "airflow_secrets_file": str(secrets)},
+        {**user, "airflow_secrets_file": str(secrets), **receivers.settings},
         environment={
             "AIRFLOW_HOST": host.address,
             "AIRFLOW_VERSION": release,
@@ -80,6 +85,16 @@ def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
     log = airflow.log("failing", run, "fail")
     assert "the reason that a person looks for" in log
     assert "RuntimeError" in log
+
+
+def test_failures_are_reported_once_an_hour_with_a_count(
+    stack: Stack, receivers: Receivers
+) -> None:
+    check_task_reports(receivers, stack.host, lambda: stack.airflow.run("failing"))
+
+
+def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -> None:
+    check_unit_reports(receivers, stack.host, "airflow-triggerer")
 
 
 def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:

@@ -13,6 +13,8 @@ import requests
 from tests.airflow_1_8 import Airflow
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.receivers import Receivers
+from tests.reports import check_task_reports, check_unit_reports
 from tests.verify import verify
 from tests.waiting import until
 
@@ -65,12 +67,14 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    network: Network, receivers: Receivers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     secrets = tmp_path_factory.mktemp("secrets") / "secrets.json"
     host = network.host("walkthrough", distribution="bullseye")
     deployment = Deployment(
         "inventories/walkthrough.py",
-        {**sudo_user(host), "airflow_secrets_file": str(secrets)},
+        {**sudo_user(host), "airflow_secrets_file": str(secrets), **receivers.settings},
         environment={"AIRFLOW_HOST": host.address},
     )
     before = host.ssh(LISTING).stdout
@@ -168,6 +172,19 @@ def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:
     page = stack.airflow.log_page("failing", "fail", date)
     assert "Traceback" in page
     assert "the reason that a person looks for" in page
+
+
+def test_failures_are_reported_once_an_hour_with_a_count(
+    stack: Stack, receivers: Receivers
+) -> None:
+    airflow = stack.airflow
+    check_task_reports(
+        receivers, stack.host, lambda: airflow.finish("failing", airflow.trigger("failing"))
+    )
+
+
+def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -> None:
+    check_unit_reports(receivers, stack.host, "airflow-scheduler")
 
 
 def test_the_walkthrough_s_commands_work_as_typed(stack: Stack) -> None:

@@ -14,6 +14,7 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
     ["worker", "QUEUE", ...]            yes when this host's worker takes tasks from each QUEUE
     ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
+    ["used"]                            yes when there are runs or variables that one could miss
     ["imports"]                         yes when every DAG file can be imported, else their names
 
 Those from web to worker are asked again until they hold or the time is over. The word is unknown
@@ -154,6 +155,11 @@ def age(job):
     return "never" if row[0] is None else str(int(row[0]))
 
 
+def used():
+    runs = query("SELECT EXISTS (SELECT FROM dag_run WHERE dag_id <> 'verify_workers')")[0]
+    return runs or query("SELECT EXISTS (SELECT FROM variable)")[0]
+
+
 def imports():
     files = query("SELECT array_agg(filename) FROM import_error")[0]
     return "yes" if not files else ", ".join(sorted(files))
@@ -179,7 +185,7 @@ def worker(*queues):
 
 
 CHECKS = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
-ASKS = {"schema": schema, "login": login, "age": age, "imports": imports}
+ASKS = {"schema": schema, "login": login, "age": age, "imports": imports, "used": used}
 
 
 def answer(what, arguments):

@@ -1,0 +1,65 @@
+"""Dump the metadata database to standard output, or put a dump from standard input in its place:
+
+    airflow_database.py dump
+    airflow_database.py restore
+
+A restore is one transaction: what was there goes, and comes back when the restore breaks off.
+"""
+
+from __future__ import print_function
+
+import os
+import subprocess
+import sys
+
+try:
+    from urllib.parse import unquote, urlsplit
+except ImportError:  # Python 2
+    from urllib import unquote
+
+    from urlparse import urlsplit
+
+
+def environment():
+    """Give what PostgreSQL's programs read; their arguments are everybody's to see."""
+    (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
+    parts = urlsplit(url)
+    return dict(
+        os.environ,
+        PGHOST=parts.hostname,
+        PGPORT=str(parts.port or 5432),
+        PGUSER=unquote(parts.username),
+        PGPASSWORD=unquote(parts.password),
+        PGDATABASE=parts.path.strip("/"),
+    )
+
+
+def dump():
+    run(["pg_dump", "-Fc", "--no-owner", "--no-privileges", "--no-comments"])
+
+
+def restore():
+    """Put back the schema and the rows, in a database that holds nothing else of this role."""
+    psql = subprocess.Popen(
+        ["psql", "-Xq", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-o", os.devnull],
+        stdin=subprocess.PIPE,
+        env=environment(),
+    )
+    psql.stdin.write(b"SET client_min_messages = warning; DROP OWNED BY CURRENT_USER;\n")
+    psql.stdin.flush()
+    read = subprocess.Popen(
+        ["pg_restore", "--no-owner", "--no-privileges", "-f", "-"], stdout=psql.stdin
+    )
+    # A dump that can't be read to its end must not be committed.
+    if read.wait():
+        psql.kill()
+        sys.exit("the dump can't be read")
+    psql.stdin.close()
+    sys.exit(psql.wait())
+
+
+def run(command):
+    sys.exit(subprocess.call(command, env=environment()))
+
+
+{"dump": dump, "restore": restore}[sys.argv[1]]()

@@ -1,0 +1,74 @@
+"""Back up an Airflow while it works: its database, keys, DAGs and configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pyinfra import host
+from pyinfra.api import FileDownloadCommand, QuoteString, StringCommand, operation
+from pyinfra.api.operation import OperationMeta
+
+from . import secrets
+from .deploys import deploy
+from .operations import Commands
+from .settings import ENVIRONMENT, Settings
+
+LENT = "/var/backups/airflow-lent"
+"""Where a backup is on a host while the user of SSH, and nobody else, reads or writes it."""
+
+
+@deploy("Backup")
+def deploy_backup(settings: Settings | None = None) -> None:
+    """Back up the Airflow of an inventory while it works, and fetch the file to this machine.
+
+    The host keeps it too, in /var/backups/airflow, which only root reads.
+    """
+    settings = Settings.of(host, settings)
+    if not settings.topology.database_here:
+        return
+    folder = settings.airflow_backup_folder or _folder()
+    made = backed_up(name="Back up Airflow")
+    lent(name="Lend the backup to the user of SSH", made=made)
+    fetched(name=f"Fetch the backup to {folder}", folder=folder, made=made, _sudo=False)
+    taken_back(name="Take the lent backup back")
+
+
+def _folder() -> Path:
+    """Find the place for backups beside the one for secrets."""
+    return secrets.default_file(host.groups).parent.with_name(".backups")
+
+
+@operation()
+def backed_up() -> Commands:
+    """Make a backup on the host, which prints its name."""
+    yield f"{ENVIRONMENT}/bin/backup"
+
+
+@operation()
+def folder_to_lend() -> Commands:
+    """Make a folder that the user of SSH alone may use."""
+    yield f'rm -rf {LENT} && install -d -m 700 -o "${{SUDO_USER:-root}}" {LENT}'
+
+
+@operation()
+def lent(made: OperationMeta) -> Commands:
+    """Give the user of SSH a copy of a backup: by sudo pyinfra would make it everybody's."""
+    yield from folder_to_lend._inner()
+    name = QuoteString(made.stdout_lines[-1] if made.is_complete() else "")
+    yield StringCommand('install -m 600 -o "${SUDO_USER:-root}"', name, f"{LENT}/backup.tar")
+
+
+@operation()
+def fetched(folder: Path, made: OperationMeta) -> Commands:
+    """Fetch the lent backup, readable by its owner alone."""
+    secrets.private_folder(folder)
+    target = folder / Path(made.stdout_lines[-1] if made.is_complete() else "").name
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600))
+    yield FileDownloadCommand(f"{LENT}/backup.tar", str(target))
+
+
+@operation()
+def taken_back() -> Commands:
+    """Remove the lent folder."""
+    yield f"rm -rf {LENT}"

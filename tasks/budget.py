@@ -1,0 +1,153 @@
+"""How a host's memory is shared out. Pure: what a machine has and what runs there in, numbers out.
+
+The components' figures stand in the release table; every number here is MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .releases import Component
+from .settings import Settings, SettingsError
+
+SYSTEM = 100
+"""What Debian with systemd, sshd and its journal takes."""
+_POSTGRESQL = 60
+"""What PostgreSQL takes beside its shared buffers, with the connections of one Airflow."""
+_RABBITMQ = 100
+"""What the broker takes with Airflow's few small messages."""
+_TASKS_PER_CORE = 4
+_MOST_TASKS = 16
+"""Airflow's own default."""
+_STEP = 64
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a host has to offer."""
+
+    memory: int
+    """Memory, or the part that its container may use."""
+    swap: int
+    """Swap beside our own file."""
+    most_swap: int
+    """Swap that may be used at all: a container's limit may be none."""
+    cores: int
+
+
+def fitted(settings: Settings, machine: Machine) -> Settings:
+    """Give what the settings leave open the numbers that fit ``machine``.
+
+    SettingsError has the sum when the host can't hold its components.
+    """
+    settings = _with(
+        settings,
+        postgresql_shared_buffers=_shared_buffers(settings, machine),
+        rabbitmq_memory_limit=_memory_limit(settings, machine),
+    )
+    least = sum(
+        needs(_with(settings, airflow_web_workers=1, airflow_worker_concurrency=1)).values()
+    )
+    settings = _with(settings, airflow_web_workers=2 if machine.memory >= 2 * least else 1)
+    settings = _with(settings, airflow_worker_concurrency=_concurrency(settings, machine))
+    need = sum(needs(settings).values())
+    settings = _with(settings, airflow_swap=_swap(need, machine))
+    _check(settings, machine)
+    return _with(settings, airflow_worker_memory=_left_to_the_worker(settings, machine))
+
+
+def needs(settings: Settings) -> dict[str, int]:
+    """Say what the host's components take with these settings: name -> MiB, the system first."""
+    here = settings.topology.components
+    backends = {
+        "postgresql": _POSTGRESQL + (settings.postgresql_shared_buffers or 0),
+        "rabbitmq": _RABBITMQ,
+    }
+    return {
+        "the system": SYSTEM,
+        **{name: mebibytes for name, mebibytes in backends.items() if name in here},
+        **{each.name: _need(settings, each) for each in settings.airflow_components},
+    }
+
+
+def limits(settings: Settings, component: Component) -> tuple[int, int]:
+    """Give ``MemoryHigh`` and ``MemoryMax`` of a component's unit.
+
+    They are there against leaks, far above what it takes. A worker has what the others leave.
+    """
+    if component.name == "worker":
+        most = settings.airflow_worker_memory or 0
+    else:
+        most = max(4 * _need(settings, component), 1024)
+    return most * 9 // 10, most
+
+
+def _need(settings: Settings, component: Component) -> int:
+    release = settings.release
+    counts = {
+        "worker": settings.airflow_worker_concurrency,
+        release.web.name: settings.airflow_web_workers,
+    }
+    return component.memory + component.memory_each * (counts.get(component.name) or 0)
+
+
+def _with(settings: Settings, **numbers: int) -> Settings:
+    """Set what is not set yet."""
+    unset = {name: value for name, value in numbers.items() if getattr(settings, name) is None}
+    return settings.model_copy(update=unset)
+
+
+def _alone(settings: Settings, name: str) -> bool:
+    return settings.topology.components == {name}
+
+
+def _shared_buffers(settings: Settings, machine: Machine) -> int:
+    """A quarter for a server alone on its host, as PostgreSQL's manual has it."""
+    share = machine.memory // (4 if _alone(settings, "postgresql") else 16)
+    return min(max(share // 16 * 16, 16), 8192)
+
+
+def _memory_limit(settings: Settings, machine: Machine) -> int:
+    """Two fifths for a broker alone on its host, as RabbitMQ has it."""
+    alone = _alone(settings, "rabbitmq")
+    return max(machine.memory * 2 // 5 if alone else machine.memory // 8, 256)
+
+
+def _concurrency(settings: Settings, machine: Machine) -> int:
+    """As many tasks as half of what is left holds: what they do themselves takes memory too."""
+    worker = settings.release.component("worker")
+    if worker not in settings.airflow_components:
+        return 1
+    left = machine.memory - sum(needs(_with(settings, airflow_worker_concurrency=1)).values())
+    fitting = 1 + max(left, 0) // (2 * worker.memory_each)
+    return min(fitting, machine.cores * _TASKS_PER_CORE, _MOST_TASKS)
+
+
+def _swap(need: int, machine: Machine) -> int:
+    missing = need - machine.memory - machine.swap
+    return -(-max(missing, 0) // 256) * 256
+
+
+def _check(settings: Settings, machine: Machine) -> None:
+    """Refuse what would be killed for want of memory, or live in swap more than in memory."""
+    parts = needs(settings)
+    need, own = sum(parts.values()), settings.airflow_swap or 0
+    swap = min(machine.swap + own, machine.most_swap, machine.memory)
+    if need <= machine.memory + swap:
+        return
+    listed = ", ".join(f"{name} {mebibytes}" for name, mebibytes in parts.items())
+    raise SettingsError(
+        f"has {machine.memory} MiB of memory and can use {swap} of swap (no more than of memory), "
+        f"but needs {need} ({listed}): give it more, set airflow_swap, lower "
+        "airflow_worker_concurrency or airflow_web_workers, or move a component to another host"
+    )
+
+
+def _left_to_the_worker(settings: Settings, machine: Machine) -> int:
+    """What the others leave, swap included, and at least what it takes by itself."""
+    parts: Mapping[str, int] = needs(settings)
+    others = sum(mebibytes for name, mebibytes in parts.items() if name != "worker")
+    swap = min(machine.swap + (settings.airflow_swap or 0), machine.most_swap)
+    left = machine.memory + swap - others
+    return max(left // _STEP * _STEP, parts.get("worker", 0))

@@ -1,0 +1,77 @@
+"""A new Fernet key in the place of the old one, with everything encrypted anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pyinfra import host, state
+from pyinfra.api import operation
+
+from . import secrets
+from .airflow import deploy_airflow, deploy_services
+from .deploys import deploy
+from .operations import Commands, barrier
+from .settings import Settings, SettingsError
+
+_KEY = "airflow_fernet_key"
+_NEXT = f"{_KEY}_next"
+"""What the file of secrets calls the new key until it is used."""
+
+
+@deploy("Fernet key")
+def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
+    """Give all hosts a new Fernet key, encrypt what the database has with it, and drop the old one.
+
+    The services restart twice. A rotation that was cut short is taken up by the next call; until
+    then both keys work. SettingsError where the key was not generated, or the release knows but
+    one key.
+    """
+    settings = Settings.of(host, settings)
+    if not settings.release.rotate_key:
+        raise SettingsError(
+            f"Airflow {settings.airflow_version} knows but one Fernet key: upgrade it first"
+        )
+    file = settings.secrets_file(host)
+    old = settings.secret(_KEY)
+    if secrets.kept(file, _KEY) != old:
+        raise SettingsError(
+            f"{_KEY} is set by hand: set it to the new key, a comma and the old one, deploy, run"
+            f" `airflow {settings.release.rotate_key}`, and set it to the new one alone"
+        )
+    new = old.partition(",")[0] if "," in old else secrets.next_key(file, _NEXT)
+    both = old if "," in old else f"{new},{old}"
+    kept(name="Keep both keys", file=file, old=old, new=both)
+    if settings.airflow_components:
+        _deploy(settings, both)
+    barrier(name="Wait until every host has both keys")
+    if settings.topology.database_here:
+        encrypted(name="Encrypt with the new key", command=settings.release.rotate_key)
+    barrier(name="Wait until the old key is not needed")
+    kept(name="Keep the new key", file=file, old=both, new=new)
+    if settings.airflow_components:
+        _deploy(settings, new)
+
+
+def _deploy(settings: Settings, key: str) -> None:
+    with_key = settings.model_copy(update={_KEY: SecretStr(key)})
+    deploy_airflow(with_key)
+    deploy_services(with_key)
+
+
+@operation()
+def kept(file: Path, old: str, new: str) -> Commands:
+    """Put a key in the place of another one in the file of secrets, once for all hosts."""
+    if state.failed_hosts:
+        yield "echo 'another host has failed: both keys are kept' >&2; false"
+        return
+    if state.is_executing:
+        secrets.replace(file, _KEY, old, new)
+        secrets.forget(file, _NEXT)
+    host.noop("the key is kept")
+
+
+@operation()
+def encrypted(command: str) -> Commands:
+    """Have Airflow decrypt with any key and encrypt with the first."""
+    yield f"airflow {command}"

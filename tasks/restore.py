@@ -1,0 +1,141 @@
+"""Bring a backup back: onto fresh hosts, or over an Airflow whose data may go."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyinfra import host
+from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
+
+from . import releases, secrets
+from .airflow import ask, deploy_database, deploy_services, unit_name
+from .backup import LENT, backed_up, folder_to_lend, taken_back
+from .deploys import deploy
+from .facts import helper
+from .operations import Commands, barrier
+from .settings import Settings, SettingsError
+from .stack import deploy_stack
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A backup on this machine."""
+
+    path: Path
+    version: str
+    """The release of Airflow that it is of."""
+    fernet_key: str = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path | None) -> Archive:
+        """Read what a backup is of; SettingsError when it is none."""
+        if path is None:
+            raise SettingsError("airflow_restore names no backup: set it to the file of one")
+        try:
+            with tarfile.open(path) as tar:
+                version, keys = _text(tar, "version"), _text(tar, "secrets.env")
+        except (OSError, KeyError, tarfile.TarError) as error:
+            raise SettingsError(f"airflow_restore {path} is no backup: {error}") from None
+        found = re.search(r'^AIRFLOW__CORE__FERNET_KEY="(.*)"$', keys, re.MULTILINE)
+        return cls(path, version.strip(), found[1] if found else "")
+
+
+def _text(tar: tarfile.TarFile, name: str) -> str:
+    stream = tar.extractfile(name)
+    return stream.read().decode() if stream else ""
+
+
+@deploy("Restore")
+def deploy_restore(settings: Settings | None = None) -> None:
+    """Deploy the stack, and bring back what is in the backup ``airflow_restore``.
+
+    The Fernet key comes from the backup; all other settings are the inventory's, and its DAGs win.
+    A backup of an older release is brought to the inventory's. SettingsError where an Airflow
+    with data of its own would lose them; with ``airflow_restore_over`` they are backed up first.
+    """
+    settings = Settings.of(host, settings)
+    archive = Archive.read(settings.airflow_restore)
+    if sentence := releases.no_way(archive.version, settings.airflow_version):
+        raise SettingsError(f"airflow_restore {archive.path}: {sentence}")
+    used = _used(settings)
+    if used != "no" and not settings.airflow_restore_over:
+        raise SettingsError(
+            f"{host.name} has an Airflow with data of its own, or one that can't be asked:"
+            " airflow_restore_over = True consents to replace them, after a backup"
+        )
+    if used == "yes":
+        backed_up(name="Back up what is to be replaced")
+    settings = _with_key(settings, archive)
+    deploy_stack(settings)
+    if not settings.airflow_components:
+        barrier(name="Wait until Airflow is stopped")
+        barrier(name="Wait for the database")
+        return
+    units = [unit_name(component) for component in settings.airflow_components]
+    stop = stopped(name="Stop Airflow", units=units)
+    folder_to_lend(name="Make a folder for the backup")
+    sent(name=f"Send {archive.path}", path=archive.path, _sudo=False)
+    barrier(name="Wait until Airflow is stopped")
+    if settings.topology.database_here:
+        database_restored(name="Restore the database", units=units)
+    files_restored(name="Restore the DAGs and plugins", home=settings.airflow_home)
+    taken_back(name="Take the lent backup back")
+    if settings.topology.database_here:
+        deploy_database(settings)
+    barrier(name="Wait for the database")
+    deploy_services(settings, changed=[stop])
+
+
+def _used(settings: Settings) -> str:
+    """Tell whether Airflow's database has data that somebody could miss: yes, no or unknown."""
+    if not settings.topology.database_here:
+        return "no"
+    question = ("used",)
+    return ask((question,))[question] or "no"
+
+
+def _with_key(settings: Settings, archive: Archive) -> Settings:
+    """Take over the backup's Fernet key, without which nobody reads its connections."""
+    own = settings.secret("airflow_fernet_key")
+    if archive.fernet_key in ("", own):
+        return settings
+    file = settings.secrets_file(host)
+    if not secrets.replace(file, "airflow_fernet_key", own, archive.fernet_key):
+        raise SettingsError(
+            f"airflow_fernet_key is not the one of {archive.path}: leave it out, or set the"
+            " backup's, which its secrets.env has"
+        )
+    return Settings.of(host, settings.model_copy(update={"airflow_fernet_key": None}))
+
+
+@operation()
+def sent(path: Path) -> Commands:
+    """Send a backup into the lent folder."""
+    yield FileUploadCommand(str(path), f"{LENT}/backup.tar")
+
+
+@operation()
+def stopped(units: list[str]) -> Commands:
+    """Stop units, however long a worker's tasks may take by its own settings."""
+    yield f"systemctl stop {' '.join(units)}"
+
+
+@operation()
+def database_restored(units: list[str]) -> Commands:
+    """Put the backup's database in the place of what is there, or leave that and run it again."""
+    yield (
+        f"set -o pipefail; tar -xOf {LENT}/backup.tar database.dump"
+        f" | {helper('airflow_database.py')} restore"
+        f" || {{ systemctl start --no-block {' '.join(units)}; false; }}"
+    )
+
+
+@operation()
+def files_restored(home: str) -> Commands:
+    """Add the backup's DAGs and plugins to those that the inventory has delivered."""
+    yield StringCommand(
+        "tar -xf", f"{LENT}/backup.tar", "-C", QuoteString(home), "--skip-old-files dags plugins"
+    )

@@ -1,0 +1,132 @@
+"""Remove what the other deploys have made, and data only where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from . import firewall, housekeeping
+from .airflow import every_unit, removed
+from .deploys import deploy
+from .facts import (
+    PSQL,
+    SWAP_FILE,
+    Contents,
+    FirewallTable,
+    HostSystem,
+    Paths,
+    PostgresqlContents,
+    RabbitmqDefinitions,
+    UserAccount,
+    Watched,
+    look,
+)
+from .operations import Commands, File, written
+from .postgresql import roles
+from .rabbitmq import broker_user_absent
+from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .system import host_names
+
+_UNITS = (*sorted(every_unit()), *housekeeping.UNITS, firewall.UNIT)
+_FILES = (
+    ENVIRONMENT,
+    "/usr/local/bin/airflow",
+    "/etc/systemd/system/airflow-report@.service",
+    firewall.RULES,
+    SWAP_FILE,
+)
+
+
+@deploy("Uninstall")
+def deploy_uninstall(settings: Settings | None = None) -> None:
+    """Stop Airflow and remove its services, environments and commands.
+
+    Data stay: databases, DAGs, logs and keys, with the servers that hold them. With
+    ``airflow_uninstall_data`` they go too. Backups and packages of apt stay always.
+    """
+    settings = Settings.of(host, settings)
+    units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
+    removed(name="Stop and remove the services", units=units, among=units)
+    no_rules(name="Open the ports that were closed to strangers")
+    no_swap(name=f"Use {SWAP_FILE} no more")
+    absent(name="Remove the environments and commands", paths=_FILES)
+    host_names(name="Forget the names of the other hosts", lines=())
+    if not settings.airflow_uninstall_data:
+        return
+    absent(
+        name="Remove DAGs, logs and keys",
+        paths=(settings.airflow_home, LOGS, CONFIGURATION),
+    )
+    no_account(name="Remove the user airflow", user="airflow")
+    parts = roles(settings)
+    if "postgresql" in settings.topology.components:
+        names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)
+        no_databases(name="Drop the databases", databases=names, roles=tuple(parts.values()))
+    if "rabbitmq" in settings.topology.components:
+        no_vhost(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
+        broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
+
+
+@operation()
+def absent(paths: Sequence[str]) -> Commands:
+    """Remove files and folders."""
+    have = look(Paths, paths=tuple(paths))
+    if not have:
+        host.noop("nothing is there")
+        return
+    yield StringCommand("rm -rf", *map(QuoteString, have))
+
+
+@operation()
+def no_rules() -> Commands:
+    """Take our table of nftables away."""
+    if not host.get_fact(FirewallTable):
+        host.noop("no table of ours is loaded")
+        return
+    yield "nft delete table inet pyinfra_airflow"
+
+
+@operation()
+def no_swap() -> Commands:
+    """Take our swap file out of use, now and after a reboot."""
+    have = look(HostSystem)
+    rest = [line for line in have.fstab if line.split()[:1] != [SWAP_FILE]]
+    if have.swap_file:
+        yield f"swapoff {SWAP_FILE}"
+    if len(rest) < len(have.fstab):
+        yield from written("/etc/fstab", File("\n".join(rest) + "\n"), None)
+    elif not have.swap_file:
+        host.noop(f"{SWAP_FILE} is not used")
+
+
+@operation()
+def no_account(user: str) -> Commands:
+    """Remove a user."""
+    if not look(UserAccount, user=user):
+        host.noop(f"there is no user {user}")
+        return
+    yield StringCommand("userdel", QuoteString(user))
+
+
+@operation()
+def no_databases(databases: Sequence[str], roles: Sequence[str]) -> Commands:
+    """Drop databases and the roles that owned them."""
+    have = look(PostgresqlContents, roles=tuple(roles)) or Contents()
+    drops = [f'DROP DATABASE "{name}";' for name in databases if name in have.databases]
+    drops += [f'DROP ROLE "{role}";' for role in roles if role in have.roles]
+    if not drops:
+        host.noop("there are none")
+        return
+    yield StringCommand(PSQL, "-f -", _stdin="\n".join(drops))
+
+
+@operation()
+def no_vhost(vhost: str) -> Commands:
+    """Delete a virtual host of the broker with its queues."""
+    have = look(RabbitmqDefinitions) or {}
+    if vhost not in [known["name"] for known in have.get("vhosts", ())]:
+        host.noop(f"there is no virtual host {vhost}")
+        return
+    yield StringCommand("rabbitmqctl -q delete_vhost", QuoteString(vhost), "</dev/null")

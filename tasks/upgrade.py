@@ -1,0 +1,205 @@
+"""From one release of Airflow to the next, and back: all hosts or none.
+
+``deploy_stack`` calls what is here when a host has another release than the inventory wants.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra import host, logger, state
+from pyinfra.api import Host, QuoteString, StringCommand, operation
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+
+from . import releases
+from .airflow import (
+    healthy,
+    question,
+    tools,
+    unit_name,
+)
+from .backup import backed_up
+from .deploys import deploy
+from .drain import deploy_drain
+from .facts import HostSystem, PreviousRelease, look
+from .operations import Commands, barrier, place
+from .settings import ENVIRONMENT, Settings, SettingsError
+from .verify import deploy_verify
+
+_PREVIOUS = f"{ENVIRONMENT}/bin/previous"
+_UPGRADE = "airflow_upgrade"
+"""Where a host's connector data has its part in an upgrade that has begun."""
+
+
+@dataclass
+class Part:
+    """What a host has to do when the upgrade fails."""
+
+    database: bool
+    """Whether it puts the database back."""
+    arguments: dict[str, Any]
+    """How pyinfra becomes root there."""
+    kept: bool = False
+    """Whether it has kept what was there before."""
+
+
+def release_before(settings: Settings) -> str | None:
+    """Give the release that the host has, if it has to leave it; SettingsError without a way."""
+    before = look(HostSystem).release
+    if not settings.airflow_components or before in ("", settings.airflow_version):
+        return None
+    if sentence := releases.no_way(before, settings.airflow_version):
+        raise SettingsError(
+            f"airflow_version on {host.name}: {sentence} (tasks.deploy_rollback undoes an upgrade)"
+        )
+    return before
+
+
+@deploy("Upgrade")
+def deploy_leaving(settings: Settings, environment: str) -> None:
+    """Stop the release that runs, once ``environment`` is ready, and keep what brings it back.
+
+    Whatever fails on any host from here on brings all of them back to it.
+    """
+    _guard()
+    place(tools(settings))
+    keys_known(
+        name="Look for keys of airflow_config that the release does not know",
+        environment=environment,
+        keys=[[section, key] for section, keys in settings.airflow_config.items() for key in keys],
+    )
+    begun(name="Begin on all hosts or none", database=settings.topology.database_here)
+    deploy_drain(settings)
+    previous(name="Stop the services", step="stop")
+    barrier(name="Wait until every host has stopped")
+    kept(name="Keep what brings the old release back", database=settings.topology.database_here)
+    barrier(name="Wait until every host has kept it")
+
+
+@deploy("Upgrade")
+def deploy_arrived(settings: Settings) -> None:
+    """Verify what an upgrade has made; from here on it is not undone by itself."""
+    deploy_verify(settings)
+    ended(name="End the upgrade")
+
+
+@deploy("Rollback")
+def deploy_rollback(settings: Settings | None = None) -> None:
+    """Undo the last upgrade by hand, on all hosts: environment, files, services and database.
+
+    What the newer release has written into the database goes; a backup of it is made first.
+    SettingsError unless ``airflow_version`` is what ran before.
+    """
+    settings = Settings.of(host, settings)
+    if not settings.airflow_components:
+        return
+    before = look(PreviousRelease)
+    if before != settings.airflow_version:
+        raise SettingsError(
+            f"{host.name} keeps Airflow {before} from before its last upgrade: set airflow_version"
+            f" to that"
+            if before
+            else f"{host.name} has nothing to go back to: no upgrade was made there"
+        )
+    previous(name="Stop the services", step="stop")
+    barrier(name="Wait until every host has stopped")
+    if settings.topology.database_here:
+        backed_up(name="Back up what is to be replaced")
+        previous(name="Put the database back", step="database")
+    barrier(name="Wait for the database")
+    back = previous(name="Put the files back and run the services", step="files")
+    questions = {each: question(settings, each) for each in settings.airflow_components}
+    for component in host.loop(settings.release.components):
+        if component in questions:
+            healthy(
+                name=f"Wait until the {component.description} works",
+                component=component.description,
+                unit=unit_name(component),
+                question=questions[component],
+                changed=[back],
+                among=tuple(questions.values()),
+            )
+
+
+def _guard() -> None:
+    """Have the hosts of an upgrade go back together when one of them fails.
+
+    pyinfra calls ``fail_hosts`` once every host has ended the step, and goes on with the others.
+    """
+    if getattr(state, _UPGRADE, False):
+        return
+    setattr(state, _UPGRADE, True)
+    fail = state.fail_hosts
+
+    def fail_hosts(hosts: set[Host], *arguments: Any, **named: Any) -> None:
+        parts = {
+            each: each.connector_data.pop(_UPGRADE)
+            for each in (state.inventory if hosts else ())
+            if _UPGRADE in each.connector_data
+        }
+        if parts:
+            _go_back(parts)
+        fail(set(hosts) | set(parts), *arguments, **named)
+
+    state.fail_hosts = fail_hosts  # type: ignore[method-assign, assignment]
+
+
+def _go_back(parts: dict[Host, Part]) -> None:
+    logger.error("The upgrade has failed: every host goes back to what ran before")
+    whole = all(part.kept for part in parts.values())
+    for step in ("stop", "database", "files") if whole else ("start",):
+        for each, part in parts.items():
+            if step == "database" and not part.database:
+                continue
+            done, output = each.run_shell_command(StringCommand(_PREVIOUS, step), **part.arguments)
+            if not done:
+                logger.error(f"{each.name}: {_PREVIOUS} {step} has failed: {output.stderr}")
+                return
+
+
+@operation()
+def keys_known(environment: str, keys: Sequence[Sequence[str]]) -> Commands:
+    """Fail where the new release does not know a key that the inventory sets."""
+    yield StringCommand(
+        f"{ENVIRONMENT}/bin/as-airflow", QuoteString(f"{environment}/bin/python"),
+        f"{ENVIRONMENT}/lib/airflow_keys.py", _stdin=json.dumps(keys),
+    )  # fmt: skip
+
+
+@operation()
+def begun(database: bool) -> Commands:
+    """Fail where another host has failed, and else take part in going back when one does."""
+    if state.failed_hosts:
+        yield "echo 'another host has failed, so nothing is stopped here' >&2; false"
+        return
+    if state.is_executing:
+        given: dict[str, Any] = dict(host.current_op_global_arguments or {})
+        arguments = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
+        host.connector_data[_UPGRADE] = Part(database, arguments)
+    host.noop("every host is ready")
+
+
+@operation()
+def previous(step: str) -> Commands:
+    """Take a step of going back, or of preparing it."""
+    yield f"{_PREVIOUS} {step}"
+
+
+@operation()
+def kept(database: bool) -> Commands:
+    """Keep the files of this host, and a backup made by one of all."""
+    yield f"{_PREVIOUS} save {'database' if database else ''}"
+    if state.is_executing:
+        host.connector_data[_UPGRADE].kept = True
+
+
+@operation()
+def ended() -> Commands:
+    """Let later failures be."""
+    if state.is_executing:
+        host.connector_data.pop(_UPGRADE, None)
+    host.noop("the upgrade has ended")
+    yield from ()

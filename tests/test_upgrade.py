@@ -1,0 +1,191 @@
+"""From one release to the next and back, and onto another host, with nothing lost."""
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.cli import Deployment, sudo_user
+from tests.hosts import Host, Network
+from tests.rest import Airflow
+from tests.verify import verify
+from tests.waiting import until
+
+pytestmark = pytest.mark.docker
+
+OLD, NEW = "2.11.2", "3.3.2"
+SECRET = "only-with-the-key"
+RUNS = "SELECT dag_id, run_id, state FROM dag_run WHERE dag_id NOT LIKE 'verify%' ORDER BY 1, 2"
+SERVICES = "systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic 'airflow-*.service'"
+
+
+@dataclass
+class Stack:
+    """A host that goes from release to release."""
+
+    host: Host
+    deployment: Deployment
+    secrets: Path
+    backups: Path
+
+    def of(self, release: str, deploy: str = "deploy.py") -> Deployment:
+        """Give the deployment of a release, or another deploy function with it."""
+        environment = {**self.deployment.environment, "AIRFLOW_VERSION": release}
+        return replace(self.deployment, environment=environment, deploy=deploy)
+
+    def airflow(self, release: str) -> Airflow:
+        """Use it by the API of a release."""
+        password = json.loads(self.secrets.read_text())["airflow_admin_password"]
+        return Airflow(self.host.address, password, release)
+
+    def query(self, sql: str) -> list[str]:
+        """Ask the metadata database, as PostgreSQL's superuser."""
+        psql = "cd / && runuser -u postgres -- psql airflow -XAtq -v ON_ERROR_STOP=1"
+        return self.host.ssh(psql, input=sql).stdout.splitlines()
+
+    def check(self, release: str, runs: list[str], planned: Sequence[str] = ()) -> None:
+        """See that a release works, has the runs and can read the secret, and what is planned."""
+        assert self.host.ssh("airflow version").stdout.split()[-1] == release
+        assert set(runs) <= set(self.query(RUNS))
+        assert verify(self.of(release)).wrong == set()
+        shown = self.host.ssh("airflow connections get kept -o json").stdout
+        assert SECRET in shown
+        dag, run, _ = runs[0].split("|")
+        assert self.airflow(release).tasks(dag, run).keys() == {"extract", "transform", "load"}
+        assert self.of(release).dry().planned == list(planned)
+
+
+@pytest.fixture(scope="module")
+def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("upgrade")
+    host = network.host("upgrade", distribution="bookworm")
+    data = {
+        **sudo_user(host),
+        "airflow_secrets_file": str(folder / "secrets.json"),
+        "airflow_backup_folder": str(folder / "backups"),
+    }
+    deployment = Deployment("inventories/single.py", data, {"AIRFLOW_HOST": host.address})
+    stack = Stack(host, deployment, folder / "secrets.json", folder / "backups")
+    run = stack.of(OLD).run()
+    assert run.code == 0, run.output
+    yield stack
+    network.drop(host)
+
+
+@pytest.fixture(scope="module")
+def runs(stack: Stack) -> list[str]:
+    """Run a DAG in the old release, and keep a secret there."""
+    assert stack.airflow(OLD).run("example_three_tasks")[1] == "success"
+    stack.host.ssh(f"airflow connections add kept --conn-type http --conn-password {SECRET}")
+    return stack.query(RUNS)
+
+
+@pytest.fixture(scope="module")
+def backup(stack: Stack, runs: list[str]) -> Path:
+    """Back up the old release."""
+    run = stack.of(OLD, "tasks.deploy_backup").show("-y")
+    assert run.code == 0, run.output
+    (file,) = stack.backups.glob("*.tar")
+    return file
+
+
+def test_a_backup_is_whole_and_nobody_else_s(stack: Stack, backup: Path) -> None:
+    assert backup.name.startswith(f"airflow-{OLD}-")
+    assert (backup.stat().st_mode & 0o777, backup.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    with tarfile.open(backup) as tar:
+        names = tar.getnames()
+    assert {"database.dump", "secrets.env", "airflow.cfg", "version"} <= set(names)
+    assert "dags/example_three_tasks.py" in names
+    kept = stack.host.ssh("stat -c '%a %U %n' /var/backups/airflow /var/backups/airflow/*")
+    assert kept.stdout.split()[::3] == ["700", "600"]
+    assert stack.host.ssh("ls /var/backups").stdout.split() == ["airflow"]
+
+
+def test_the_nightly_backup_keeps_as_many_as_it_shall(stack: Stack, backup: Path) -> None:
+    for day in range(10, 20):
+        stack.host.ssh(f"touch /var/backups/airflow/airflow-2.0.0-202001{day}T000000Z.tar")
+    stack.host.ssh("systemctl start airflow-nightly.service")
+    kept = stack.host.ssh("ls /var/backups/airflow").stdout.split()
+    assert len(kept) == 7
+    assert backup.name in kept
+    assert "airflow-2.0.0-20200119T000000Z.tar" in kept
+
+
+def test_a_key_that_the_release_does_not_know_ends_it_before_anything_stops(
+    stack: Stack, runs: list[str]
+) -> None:
+    before = stack.host.ssh(SERVICES).stdout
+    run = stack.of(NEW).show("-y", airflow_config={"core": {"dag_concurrency": 9}})
+    assert run.code != 0
+    assert "airflow_config sets [core] dag_concurrency:" in run.output
+    assert "Traceback" not in run.output
+    assert stack.host.ssh(SERVICES).stdout == before
+
+
+def test_an_upgrade_whose_migration_fails_leaves_everything_as_it_was(
+    stack: Stack, runs: list[str]
+) -> None:
+    stack.query("SET ROLE airflow; CREATE TABLE dag_version (in_the_way int)")
+    run = stack.of(NEW).show("-y")
+    assert run.code != 0
+    assert "dag_version" in run.output  # what the migration said
+    assert "The upgrade has failed: every host goes back to what ran before" in run.output
+    assert stack.query("SELECT in_the_way FROM dag_version") == []
+    stack.query("DROP TABLE dag_version")
+    until(lambda: stack.airflow(OLD).knows("example_three_tasks"), 60, "the old web UI")
+    # What the new release has been let in by stays until the next run.
+    stack.check(OLD, runs, ["PostgreSQL | Shut out who needs the database no more"])
+    assert "airflow-api-server" not in stack.host.ssh(SERVICES).stdout
+
+
+def test_an_upgrade_keeps_the_runs_and_the_secrets(stack: Stack, runs: list[str]) -> None:
+    plan, run = stack.of(NEW).dry(), stack.of(NEW).run()
+    assert run.code == 0, run.output
+    assert set(run.changed) <= set(plan.planned)
+    assert "Services | Remove services that run elsewhere" in run.changed
+    stack.check(NEW, runs)
+    assert stack.airflow(NEW).run("example_three_tasks")[1] == "success"
+    assert "airflow-webserver" not in stack.host.ssh(SERVICES).stdout
+
+
+def test_the_way_back_is_not_an_upgrade(stack: Stack) -> None:
+    run = stack.of(OLD).show("-y")
+    assert run.code != 0
+    assert f"Airflow {NEW} is newer than {OLD}, and no database goes back" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_rollback_brings_the_old_release_back(stack: Stack, runs: list[str]) -> None:
+    wrong = stack.of(NEW, "tasks.deploy_rollback").show("-y")
+    assert wrong.code != 0
+    assert f"keeps Airflow {OLD} from before its last upgrade: set airflow_version" in wrong.output
+    run = stack.of(OLD, "tasks.deploy_rollback").show("-y")
+    assert run.code == 0, run.output
+    stack.check(OLD, runs)
+    assert f"airflow-{NEW}-" in stack.host.ssh("ls /var/backups/airflow").stdout
+
+
+def test_a_restore_over_data_asks_for_consent(stack: Stack, backup: Path) -> None:
+    run = stack.of(OLD, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
+    assert run.code != 0
+    assert "airflow_restore_over = True consents to replace them" in run.output
+    assert "Starting operation" not in run.output
+
+
+def test_a_backup_works_on_a_fresh_host_with_a_newer_release(
+    stack: Stack, runs: list[str], backup: Path, network: Network, tmp_path: Path
+) -> None:
+    host = network.host("restored", distribution="trixie")
+    secrets = tmp_path / "secrets.json"
+    data = {**sudo_user(host), "airflow_secrets_file": str(secrets)}
+    deployment = Deployment("inventories/single.py", data, {"AIRFLOW_HOST": host.address})
+    restored = Stack(host, deployment, secrets, tmp_path)
+    run = restored.of(NEW, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
+    assert run.code == 0, run.output
+    restored.check(NEW, runs)
+    assert host.ssh("ls /var/backups").stdout.split() == []
+    assert restored.airflow(NEW).run("example_three_tasks")[1] == "success"
+    network.drop(host)
