@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.cli import Deployment, sudo_user
 from tests.hosts import Host, Network
+from tests.housekeeping import check_nightly
 from tests.rest import Airflow
 from tests.verify import verify
 from tests.waiting import until
@@ -20,6 +22,9 @@ OLD, NEW = "2.11.2", "3.3.2"
 SECRET = "only-with-the-key"
 RUNS = "SELECT dag_id, run_id, state FROM dag_run WHERE dag_id NOT LIKE 'verify%' ORDER BY 1, 2"
 SERVICES = "systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic 'airflow-*.service'"
+
+# What the newer release was let in by stays until the next run of the older one.
+LEFT = ["PostgreSQL | Shut out who needs the database no more"]
 
 
 @dataclass
@@ -136,8 +141,7 @@ def test_an_upgrade_whose_migration_fails_leaves_everything_as_it_was(
     assert stack.query("SELECT in_the_way FROM dag_version") == []
     stack.query("DROP TABLE dag_version")
     until(lambda: stack.airflow(OLD).knows("example_three_tasks"), 60, "the old web UI")
-    # What the new release has been let in by stays until the next run.
-    stack.check(OLD, runs, ["PostgreSQL | Shut out who needs the database no more"])
+    stack.check(OLD, runs, LEFT)
     assert "airflow-api-server" not in stack.host.ssh(SERVICES).stdout
 
 
@@ -164,7 +168,7 @@ def test_a_rollback_brings_the_old_release_back(stack: Stack, runs: list[str]) -
     assert f"keeps Airflow {OLD} from before its last upgrade: set airflow_version" in wrong.output
     run = stack.of(OLD, "tasks.deploy_rollback").show("-y")
     assert run.code == 0, run.output
-    stack.check(OLD, runs)
+    stack.check(OLD, runs, LEFT)
     assert f"airflow-{NEW}-" in stack.host.ssh("ls /var/backups/airflow").stdout
 
 
@@ -175,17 +179,72 @@ def test_a_restore_over_data_asks_for_consent(stack: Stack, backup: Path) -> Non
     assert "Starting operation" not in run.output
 
 
-def test_a_backup_works_on_a_fresh_host_with_a_newer_release(
-    stack: Stack, runs: list[str], backup: Path, network: Network, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def restored(
+    network: Network,
+    tmp_path_factory: pytest.TempPathFactory,
+    backup: Path,
+) -> Iterator[Stack]:
+    """Restore the old release's backup onto another host, in the new release."""
+    folder = tmp_path_factory.mktemp("restored")
     host = network.host("restored", distribution="trixie")
-    secrets = tmp_path / "secrets.json"
+    secrets = folder / "secrets.json"
     data = {**sudo_user(host), "airflow_secrets_file": str(secrets)}
     deployment = Deployment("inventories/single.py", data, {"AIRFLOW_HOST": host.address})
-    restored = Stack(host, deployment, secrets, tmp_path)
+    restored = Stack(host, deployment, secrets, folder)
     run = restored.of(NEW, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
     assert run.code == 0, run.output
-    restored.check(NEW, runs)
-    assert host.ssh("ls /var/backups").stdout.split() == []
-    assert restored.airflow(NEW).run("example_three_tasks")[1] == "success"
+    yield restored
     network.drop(host)
+
+
+def test_a_backup_works_on_a_fresh_host_in_a_newer_release(
+    restored: Stack, runs: list[str]
+) -> None:
+    restored.check(NEW, runs)
+    assert restored.host.ssh("ls /var/backups").stdout.split() == []
+    assert restored.airflow(NEW).run("example_three_tasks")[1] == "success"
+
+
+def test_a_new_fernet_key_reads_what_the_old_one_has_written(
+    restored: Stack, runs: list[str]
+) -> None:
+    def key() -> str:
+        return json.loads(restored.secrets.read_text())["airflow_fernet_key"]
+
+    def stored() -> list[str]:
+        return restored.query("SELECT password FROM connection WHERE conn_id = 'kept'")
+
+    before, password = key(), stored()
+    run = restored.of(NEW, "tasks.deploy_fernet_key_rotation").show("-y")
+    assert run.code == 0, run.output
+    assert key() != before
+    assert "," not in key()
+    assert stored() != password
+    assert Fernet(key()).decrypt(stored()[0].encode()).decode() == SECRET
+    assert before not in restored.host.ssh("cat /etc/airflow/secrets.env").stdout
+    restored.check(NEW, runs)
+
+
+def test_old_runs_and_logs_go_at_night_where_that_is_asked_for(restored: Stack) -> None:
+    check_nightly(restored.of(NEW), restored.host, "example_three_tasks", date="logical_date")
+
+
+def test_an_uninstall_leaves_the_data_unless_it_is_told(restored: Stack, runs: list[str]) -> None:
+    host, uninstall = restored.host, restored.of(NEW, "tasks.deploy_uninstall")
+    assert uninstall.show("-y").code == 0
+    left = "ls -d /opt/airflow /usr/local/bin/airflow /etc/systemd/system/airflow-* 2>/dev/null"
+    assert host.ssh(f"{left} || true").stdout == ""
+    assert "airflow" not in host.ssh("systemctl list-units --all --plain 'airflow*'").stdout
+    assert set(runs) <= set(restored.query(RUNS))
+    assert "secrets.env" in host.ssh("ls /etc/airflow /var/lib/airflow/dags").stdout
+
+    assert uninstall.show("-y", airflow_uninstall_data=True).code == 0
+    databases = host.ssh(
+        "cd / && runuser -u postgres -- psql -XAtc 'SELECT datname FROM pg_database'"
+    )
+    assert "airflow" not in databases.stdout
+    gone = "/etc/airflow /var/lib/airflow /var/log/airflow"
+    assert host.ssh(f"ls -d {gone} 2>/dev/null || true").stdout == ""
+    assert "airflow" not in host.ssh("rabbitmqctl -q list_vhosts; getent passwd").stdout
+    assert "airflow-3" in host.ssh("ls /var/backups/airflow").stdout

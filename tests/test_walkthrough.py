@@ -13,6 +13,7 @@ import requests
 from tests.airflow_1_8 import Airflow
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.housekeeping import check_nightly
 from tests.receivers import Receivers
 from tests.reports import check_task_reports, check_unit_reports
 from tests.verify import verify
@@ -343,6 +344,22 @@ SERVICES = [
             SERVICES[2:4],
         ),
         (
+            "systemctl disable --now airflow-nightly.timer",
+            ["Housekeeping | Run airflow-nightly.timer"],
+        ),
+        (
+            "echo '# mine' >> /etc/systemd/system/airflow-nightly.service",
+            [
+                "Housekeeping | Write /etc/systemd/system/airflow-nightly.service",
+                "Housekeeping | Run airflow-nightly.timer",
+            ],
+        ),
+        (
+            "cd /etc/systemd/system && cp airflow-scheduler.service airflow-triggerer.service"
+            " && systemctl enable --now airflow-triggerer",
+            ["Services | Remove services that run elsewhere"],
+        ),
+        (
             "cd / && runuser -u postgres -- psql airflow -c 'DELETE FROM users'",
             ["Database | Create the login admin"],
         ),
@@ -406,6 +423,10 @@ def test_verifying_a_stack_that_works_finds_nothing(stack: Stack) -> None:
     assert seen.wrong == set()
     assert seen.rows["task on " + stack.host.address, stack.host.address][1].startswith("success")
     assert stack.deployment.dry().planned == []
+
+
+def test_old_runs_and_logs_go_at_night_where_that_is_asked_for(stack: Stack) -> None:
+    check_nightly(stack.deployment, stack.host, "example_three_tasks", date="execution_date")
 
 
 def test_a_drained_worker_names_what_still_runs_and_finishes_it(stack: Stack) -> None:
