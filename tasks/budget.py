@@ -21,6 +21,7 @@ _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
 _STEP = 64
+_MARGIN = 128
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,12 @@ def _concurrency(settings: Settings, machine: Machine) -> int:
 
 
 def _swap(need: int, machine: Machine) -> int:
+    """What is missing and a margin, in steps, but no more than memory."""
     missing = need - machine.memory - machine.swap
-    return -(-max(missing, 0) // 256) * 256
+    if missing <= 0:
+        return 0
+    wanted = -(-(missing + _MARGIN) // 256) * 256
+    return min(wanted, machine.memory, max(machine.most_swap - machine.swap, 0))
 
 
 def _check(settings: Settings, machine: Machine) -> None:

@@ -14,8 +14,8 @@ from .deploys import deploy
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
 
-_KEY = "airflow_fernet_key"
-_NEXT = f"{_KEY}_next"
+KEY = "airflow_fernet_key"
+_NEXT = f"{KEY}_next"
 """What the file of secrets calls the new key until it is used."""
 
 
@@ -33,10 +33,10 @@ def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
             f"Airflow {settings.airflow_version} knows but one Fernet key: upgrade it first"
         )
     file = settings.secrets_file(host)
-    old = settings.secret(_KEY)
-    if secrets.kept(file, _KEY) != old:
+    old = settings.secret(KEY)
+    if secrets.kept(file, KEY) != old:
         raise SettingsError(
-            f"{_KEY} is set by hand: set it to the new key, a comma and the old one, deploy, run"
+            f"{KEY} is set by hand: set it to the new key, a comma and the old one, deploy, run"
             f" `airflow {settings.release.rotate_key}`, and set it to the new one alone"
         )
     new = old.partition(",")[0] if "," in old else secrets.next_key(file, _NEXT)
@@ -54,7 +54,7 @@ def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
 
 
 def _deploy(settings: Settings, key: str) -> None:
-    with_key = settings.model_copy(update={_KEY: SecretStr(key)})
+    with_key = settings.model_copy(update={KEY: SecretStr(key)})
     deploy_airflow(with_key)
     deploy_services(with_key)
 
@@ -63,10 +63,10 @@ def _deploy(settings: Settings, key: str) -> None:
 def kept(file: Path, old: str, new: str) -> Commands:
     """Put a key in the place of another one in the file of secrets, once for all hosts."""
     if state.failed_hosts:
-        yield "echo 'another host has failed: both keys are kept' >&2; false"
+        yield "echo 'another host has failed: the key stays' >&2; false"
         return
     if state.is_executing:
-        secrets.replace(file, _KEY, old, new)
+        secrets.replace(file, KEY, old, new)
         secrets.forget(file, _NEXT)
     host.noop("the key is kept")
 

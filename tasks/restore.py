@@ -7,6 +7,7 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 
@@ -15,6 +16,7 @@ from .airflow import ask, deploy_database, deploy_services, unit_name
 from .backup import LENT, backed_up, folder_to_lend, taken_back
 from .deploys import deploy
 from .facts import helper
+from .keys import KEY, kept
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
@@ -99,16 +101,17 @@ def _used(settings: Settings) -> str:
 
 def _with_key(settings: Settings, archive: Archive) -> Settings:
     """Take over the backup's Fernet key, without which nobody reads its connections."""
-    own = settings.secret("airflow_fernet_key")
+    own = settings.secret(KEY)
     if archive.fernet_key in ("", own):
         return settings
     file = settings.secrets_file(host)
-    if not secrets.replace(file, "airflow_fernet_key", own, archive.fernet_key):
+    if secrets.kept(file, KEY) != own:
         raise SettingsError(
-            f"airflow_fernet_key is not the one of {archive.path}: leave it out, or set the"
-            " backup's, which its secrets.env has"
+            f"{KEY} is not the one of {archive.path}: leave it out, or set the backup's, which"
+            " its secrets.env has"
         )
-    return Settings.of(host, settings.model_copy(update={"airflow_fernet_key": None}))
+    kept(name="Keep the backup's Fernet key", file=file, old=own, new=archive.fernet_key)
+    return settings.model_copy(update={KEY: SecretStr(archive.fernet_key)})
 
 
 @operation()

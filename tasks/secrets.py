@@ -121,12 +121,10 @@ def forget(file: Path, name: str) -> None:
     _write(file, _text({key: value for key, value in _read(file).items() if key != name}))
 
 
-def replace(file: Path, name: str, old: str, new: str) -> bool:
-    """Put a new secret in the place of one that ``file`` has; False when it has another one."""
-    if kept(file, name) != old:
-        return False
-    _write(file, _text({**_read(file), name: new}))
-    return True
+def replace(file: Path, name: str, old: str, new: str) -> None:
+    """Put a new secret in the place of an old one, unless ``file`` has another one by now."""
+    if kept(file, name) == old:
+        _write(file, _text({**_read(file), name: new}))
 
 
 def _text(secrets: Mapping[str, str]) -> str:

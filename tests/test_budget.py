@@ -30,7 +30,7 @@ def settings(folder: Path, *groups: str, **data: Any) -> Settings:
 def test_the_walkthroughs_stack_fits_512_mib_by_a_swap_file(tmp_path: Path) -> None:
     small = fitted(settings(tmp_path, airflow_version="1.8.2"), machine(512))
     assert (small.airflow_web_workers, small.airflow_worker_concurrency) == (1, 1)
-    assert small.airflow_swap in (256, 512)
+    assert small.airflow_swap == 512
 
 
 def test_swap_that_is_there_is_not_made_again(tmp_path: Path) -> None:

@@ -49,12 +49,15 @@ CASES = [
         "walkthrough", "bullseye", 512, OLD, "airflow unpause twenty && airflow trigger_dag twenty",
         "/admin/airflow/login",
     ),
-    pytest.param(
-        Case(
-            "single", "bookworm", 1024, MODERN,
-            "airflow dags unpause twenty && airflow dags trigger twenty", "/auth/login/",
-        ),
-        marks=pytest.mark.sweep,
+    *(
+        pytest.param(
+            Case(
+                "single", "bookworm", memory, MODERN,
+                "airflow dags unpause twenty && airflow dags trigger twenty", "/auth/login/",
+            ),
+            marks=pytest.mark.sweep,
+        )
+        for memory in (1024, 768)
     ),
 ]  # fmt: skip
 
