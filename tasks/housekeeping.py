@@ -43,9 +43,11 @@ def deploy_housekeeping(settings: Settings | None = None) -> None:
 @operation()
 def timer(unit: str, texts: Mapping[str, str]) -> Commands:
     """Run a timer, enabled, and started anew when its files have changed."""
-    have = look(Units, watched=(Watched(unit, "/", tuple(texts)),)).get(unit, NO_UNIT)
+    found = look(Units, watched=tuple(Watched(each, "/", tuple(texts)) for each in UNITS))
+    have = found.get(unit, NO_UNIT)
     same = all(have.digests.get(path) == digest(text) for path, text in texts.items())
-    if have.active and have.enabled and not have.stale and same:
+    stale = any(each.stale for each in found.values())
+    if have.active and have.enabled and not stale and same:
         host.noop(f"{unit} runs")
         return
     yield "systemctl daemon-reload"

@@ -8,6 +8,8 @@ from tests.hosts import TESTS, Network
 from tests.receivers import Receivers
 from tests.receivers import receivers as running
 
+pytest.register_assert_rewrite("tests.housekeeping", "tests.reports")
+
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
