@@ -19,8 +19,13 @@ _PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 TESTS = f"pyinfra-airflow-test-{zlib.crc32(__file__.encode()):08x}-{_PROCESS}"
 """The network of the tests of this process: those of another one, or checkout, have theirs."""
 UP_WITHIN = 120
-# The kernel swaps for the whole machine, also to a file of a host that is gone.
-SWAP_OFF = "swapoff /var/swap/airflow 2>/dev/null || true"
+# The kernel swaps for the whole machine, also to a file of a host that is gone; and what is there
+# has to fit into the host's memory.
+SWAP_OFF = """
+test -e /var/swap/airflow || exit 0
+systemctl stop 'airflow-*.service' postgresql rabbitmq-server
+swapoff /var/swap/airflow
+"""
 LOAD_DOWNLOADS = "cp /var/cache/apt/shared/*.deb /var/cache/apt/archives/ 2>/dev/null || true"
 # The move makes a package appear whole, also for the other hosts that start just then.
 SAVE_DOWNLOADS = """
@@ -195,6 +200,7 @@ class Network:
 
 
 def _remove(container: Container) -> None:
+    container.reload()
     if container.status == "running":
         container.exec_run(["bash", "-c", SAVE_DOWNLOADS])
         container.exec_run(["bash", "-c", SWAP_OFF])

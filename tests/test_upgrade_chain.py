@@ -53,7 +53,7 @@ class Chain:
             **self.old.data,
             "_sudo": False,
             "airflow_version": release,
-            "airflow_extras": "",
+            "airflow_extras": "celery",
             "airflow_secrets_file": str(self.secrets),
             "airflow_backup_folder": str(self.folder / "backups"),
         }
@@ -160,6 +160,7 @@ def test_a_worker_that_does_not_start_brings_both_hosts_back(chain: Chain, pair:
     )
     run: Run = pair.deployment("3.3.2").show("-y")
     worker.ssh(f"rm {BROKEN} && systemctl daemon-reload")
+    print(run.output[-4000:])
     assert run.code != 0
     assert "The upgrade has failed: every host goes back to what ran before" in run.output
     assert pair.started() == before
