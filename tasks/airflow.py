@@ -13,7 +13,7 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg, budget
 from .addresses import reachable
 from .deploys import deploy
-from .facts import NO_UNIT, ProbeAnswers, Question, Units, Watched, helper, look
+from .facts import AS_AIRFLOW, NO_UNIT, ProbeAnswers, Question, Units, Watched, helper, look
 from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
 from .python import CURRENT
 from .releases import RELEASES, Component
@@ -294,7 +294,8 @@ def schema(
         return
     # The lock lets an end come to what a killed run has started.
     command = create if answer in ("", "none") else upgrade
-    yield f"flock /run/airflow-schema.lock airflow {command}"
+    words = command.format(lib=f"{ENVIRONMENT}/lib")
+    yield f"flock /run/airflow-schema.lock {AS_AIRFLOW} {words}"
 
 
 @operation()

@@ -5,7 +5,6 @@ The components' figures stand in the release table; every number here is MiB.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .releases import Component
@@ -150,9 +149,8 @@ def _check(settings: Settings, machine: Machine) -> None:
 
 
 def _left_to_the_worker(settings: Settings, machine: Machine) -> int:
-    """What the others leave, swap included, and at least what it takes by itself."""
-    parts: Mapping[str, int] = needs(settings)
+    """What the others leave of the memory, and at least what it takes by itself."""
+    parts = needs(settings)
     others = sum(mebibytes for name, mebibytes in parts.items() if name != "worker")
-    swap = min(machine.swap + (settings.airflow_swap or 0), machine.most_swap)
-    left = machine.memory + swap - others
+    left = machine.memory - others
     return max(left // _STEP * _STEP, parts.get("worker", 0))

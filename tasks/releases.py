@@ -105,8 +105,9 @@ class Release:
         default_factory=lambda: {"alembic_version": "airflow/migrations"}
     )
     """Table that holds the schema's version -> folder of the migrations, in the environment."""
-    create_schema: str = "db migrate"
-    upgrade_schema: str = "db migrate"
+    create_schema: str = "airflow db migrate"
+    """The command that makes the schema; the next one brings an older one to this release."""
+    upgrade_schema: str = "airflow db migrate"
     trigger: str = "dags trigger"
     """The words of Airflow's command that triggers a DAG."""
     clean: str = "db clean"
@@ -281,8 +282,8 @@ _AIRFLOW_1_8 = Release(
     plain_passwords=True,
     # pyamqp:// and not amqp://: with librabbitmq installed kombu 3 would take that library.
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
-    create_schema="initdb",
-    upgrade_schema="upgradedb",
+    create_schema="airflow initdb",
+    upgrade_schema="airflow upgradedb",
     trigger="trigger_dag",
     clean="",
     rotate_key="",
@@ -355,13 +356,14 @@ _AIRFLOW_1_10 = Release(
         }
     ),
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
-    create_schema="initdb",
-    upgrade_schema="upgradedb",
+    create_schema="airflow initdb",
+    upgrade_schema="python {lib}/upgrade_1_10.py",
     trigger="trigger_dag",
     clean="",
     rotate_key="rotate_fernet_key",
     log_reader="page_1_10",
     login_script="login_1_10.py",
+    helpers=("upgrade_1_10.py",),
 )
 
 _COMPILER = ("gcc", "libc6-dev", "python3-dev")

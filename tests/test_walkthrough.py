@@ -355,7 +355,8 @@ SERVICES = [
             ],
         ),
         (
-            "cd /etc/systemd/system && cp airflow-scheduler.service airflow-triggerer.service"
+            "printf '[Service]\\nExecStart=/bin/sleep inf\\n[Install]\\nWantedBy=multi-user.target'"
+            " > /etc/systemd/system/airflow-triggerer.service"
             " && systemctl enable --now airflow-triggerer",
             ["Services | Remove services that run elsewhere"],
         ),
