@@ -52,8 +52,11 @@ def fitted(settings: Settings, machine: Machine) -> Settings:
     settings = _with(settings, airflow_web_workers=2 if machine.memory >= 2 * least else 1)
     settings = _with(settings, airflow_worker_concurrency=_concurrency(settings, machine))
     need = sum(needs(settings).values())
-    settings = _with(settings, airflow_swap=_swap(need, machine))
-    _check(settings, machine)
+    # By itself a host is not made to live in swap more than in memory.
+    most = machine.most_swap
+    most = min(most, machine.memory) if settings.airflow_swap is None else most
+    settings = _with(settings, airflow_swap=_swap(need, machine, most))
+    _check(settings, machine, most)
     return _with(settings, airflow_worker_memory=_left_to_the_worker(settings, machine))
 
 
@@ -124,27 +127,27 @@ def _concurrency(settings: Settings, machine: Machine) -> int:
     return min(fitting, machine.cores * _TASKS_PER_CORE, _MOST_TASKS)
 
 
-def _swap(need: int, machine: Machine) -> int:
-    """What is missing and a margin, in steps, but no more than memory."""
+def _swap(need: int, machine: Machine, most: int) -> int:
+    """What is missing and a margin, in steps."""
     missing = need - machine.memory - machine.swap
     if missing <= 0:
         return 0
     wanted = -(-(missing + _MARGIN) // 256) * 256
-    return min(wanted, machine.memory, max(machine.most_swap - machine.swap, 0))
+    return min(wanted, max(most - machine.swap, 0))
 
 
-def _check(settings: Settings, machine: Machine) -> None:
-    """Refuse what would be killed for want of memory, or live in swap more than in memory."""
+def _check(settings: Settings, machine: Machine, most: int) -> None:
+    """Refuse what would be killed for want of memory."""
     parts = needs(settings)
-    need, own = sum(parts.values()), settings.airflow_swap or 0
-    swap = min(machine.swap + own, machine.most_swap, machine.memory)
+    need = sum(parts.values())
+    swap = min(machine.swap + (settings.airflow_swap or 0), most)
     if need <= machine.memory + swap:
         return
     listed = ", ".join(f"{name} {mebibytes}" for name, mebibytes in parts.items())
     raise SettingsError(
-        f"has {machine.memory} MiB of memory and can use {swap} of swap (no more than of memory), "
-        f"but needs {need} ({listed}): give it more, set airflow_swap, lower "
-        "airflow_worker_concurrency or airflow_web_workers, or move a component to another host"
+        f"has {machine.memory} MiB of memory and {swap} of swap, but needs {need} ({listed}): "
+        "give it more, set airflow_swap, lower airflow_worker_concurrency or airflow_web_workers, "
+        "or move a component to another host"
     )
 
 

@@ -73,8 +73,6 @@ def deploy_restore(settings: Settings | None = None) -> None:
     settings = _with_key(settings, archive)
     deploy_stack(settings)
     if not settings.airflow_components:
-        barrier(name="Wait until Airflow is stopped")
-        barrier(name="Wait for the database")
         return
     units = [unit_name(component) for component in settings.airflow_components]
     stop = stopped(name="Stop Airflow", units=units)

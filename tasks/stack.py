@@ -51,5 +51,6 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_housekeeping(settings)
         if before:
             deploy_arrived(settings)
+    barrier(name="Wait for the services")
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)

@@ -84,6 +84,11 @@ def test_what_does_not_fit_is_refused_with_the_sum(
     assert "airflow_swap" in str(refused.value)
 
 
+def test_swap_by_hand_may_be_more_than_memory(tmp_path: Path) -> None:
+    found = fitted(settings(tmp_path, airflow_swap=2048), machine(512))
+    assert (found.airflow_swap, found.airflow_worker_concurrency) == (2048, 1)
+
+
 def test_a_server_alone_on_its_host_takes_more_of_it(tmp_path: Path) -> None:
     alone = fitted(settings(tmp_path, "postgresql"), machine(4096))
     assert alone.postgresql_shared_buffers == 1024

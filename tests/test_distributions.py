@@ -118,7 +118,7 @@ def test_a_clock_two_hours_off_is_refused_before_anything_is_done(
 def test_too_little_memory_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     run = deploy(tmp_path, "Debian 12", "3.3.2", memory=500)
     assert run.code != 0
-    assert "host @fake/host has 500 MiB of memory and can use 500 of swap" in run.output
+    assert "host @fake/host has 500 MiB of memory and 500 of swap, but needs" in run.output
     assert "set airflow_swap" in run.output
     assert "Starting operation" not in run.output
     assert "Traceback" not in run.output
