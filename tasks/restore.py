@@ -128,8 +128,8 @@ def stopped(units: list[str]) -> Commands:
 def database_restored(units: list[str]) -> Commands:
     """Put the backup's database in the place of what is there, or leave that and run it again."""
     yield (
-        f"set -o pipefail; tar -xOf {LENT}/backup.tar database.dump"
-        f" | {helper('airflow_database.py')} restore"
+        f"umask 077; tar -C {LENT} -xf {LENT}/backup.tar database.dump"
+        f" && {helper('airflow_database.py')} restore < {LENT}/database.dump"
         f" || {{ systemctl start --no-block {' '.join(units)}; false; }}"
     )
 
