@@ -341,6 +341,7 @@ class Settings(BaseModel):
             self._passwords,
             self._derived_keys,
             self._mail_server,
+            self._webhook,
         )
         for sentence in (check() for check in checks):
             if sentence:
@@ -491,6 +492,12 @@ class Settings(BaseModel):
                 "airflow_report_email needs a mail server: set airflow_config = "
                 '{"smtp": {"smtp_host": ..., "smtp_mail_from": ...}}'
             )
+        return None
+
+    def _webhook(self) -> str | None:
+        url = self.secret("airflow_report_webhook")
+        if url and not url.startswith(("https://", "http://")):
+            return "airflow_report_webhook is no URL: give one that begins with https://"
         return None
 
     def check_placed(self, name: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import print_function
 import contextlib
 import email.mime.text
 import fcntl
+import importlib
 import json
 import os
 import re
@@ -47,7 +48,7 @@ def failed(context):
         where = "dag={} task={} run={} try={}".format(
             instance.dag_id, instance.task_id, run, instance.try_number
         )
-        line = "{} host={} error={}".format(where, here(), one_line(error))
+        line = "{} host={} error={}".format(where, here(), redacted(one_line(error)))
         details = [line, getattr(instance, "log_url", "")]
         report("DAG " + instance.dag_id, "task {} failed".format(instance.task_id), line, details)
     except Exception:
@@ -85,6 +86,16 @@ def one_line(error):
     if isinstance(error, BaseException):
         error = "{}: {}".format(type(error).__name__, error)
     return " | ".join(str(error or "unknown").split("\n")).strip()
+
+
+def redacted(text):
+    """Mask what Airflow masks in a task's log, from 2.1 on."""
+    for module in ("airflow.sdk.log", "airflow.utils.log.secrets_masker"):
+        try:
+            return importlib.import_module(module).redact(text)
+        except (AttributeError, ImportError):
+            continue
+    return text
 
 
 def say(line):
