@@ -106,7 +106,8 @@ def deploy_rollback(settings: Settings | None = None) -> None:
         )
     previous(name="Stop the services", step="stop")
     barrier(name="Wait until every host has stopped")
-    if settings.topology.database_here:
+    # A rollback that was cut short has put the database back before any files.
+    if settings.topology.database_here and look(HostSystem).release != before:
         backed_up(name="Back up what is to be replaced")
         previous(name="Put the database back", step="database")
     barrier(name="Wait for the database")
