@@ -28,6 +28,8 @@ for number in range(20):
 OLD = DAG.format(module="operators.bash_operator", schedule="schedule_interval")
 MODERN = DAG.format(module="providers.standard.operators.bash", schedule="schedule")
 
+PROPERTIES = ("ControlGroup", "MemoryMax")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -144,6 +146,17 @@ def test_the_host_has_been_given_swap(stack: Stack) -> None:
     assert SWAP_FILE in stack.host.ssh("cat /proc/swaps").stdout
     assert stack.host.ssh(f"stat -c '%a %U' {SWAP_FILE}").stdout == "600 root\n"
     assert stack.deployment.dry().planned == []
+
+
+def test_the_servers_and_the_worker_keep_to_their_share(stack: Stack) -> None:
+    assert stack.query("SHOW shared_buffers") == f"{stack.case.memory // 16}MB"
+    limit = "rabbitmqctl -q eval 'vm_memory_monitor:get_memory_limit().' </dev/null"
+    assert int(stack.host.ssh(limit).stdout) == 256 << 20
+    show = "systemctl show --value -p {} airflow-worker"
+    group, most = (stack.host.ssh(show.format(of)).stdout.strip() for of in PROPERTIES)
+    files = f"/sys/fs/cgroup/memory{group}/memory.limit_in_bytes /sys/fs/cgroup{group}/memory.max"
+    assert stack.host.ssh(f"cat {files} 2>/dev/null || true").stdout.split() == [most]
+    assert int(most) < stack.case.memory << 20
 
 
 def test_twenty_tasks_succeed_while_the_web_ui_answers_and_nothing_is_killed(stack: Stack) -> None:
