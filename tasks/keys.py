@@ -10,6 +10,7 @@ from pyinfra.api import operation
 
 from . import secrets
 from .airflow import deploy_airflow, deploy_services
+from .connection import held
 from .deploys import deploy
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
@@ -41,6 +42,7 @@ def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
         )
     new = old.partition(",")[0] if "," in old else secrets.next_key(file, _NEXT)
     both = old if "," in old else f"{new},{old}"
+    held(name="Hold the host for this run")
     kept(name="Keep both keys", file=file, old=old, new=both)
     if settings.airflow_components:
         _deploy(settings, both)

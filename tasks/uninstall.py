@@ -9,6 +9,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from . import firewall, housekeeping
 from .airflow import every_unit, removed
+from .connection import held
 from .deploys import deploy
 from .facts import (
     PSQL,
@@ -47,6 +48,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     ``airflow_uninstall_data`` they go too. Backups and packages of apt stay always.
     """
     settings = Settings.of(host, settings)
+    held(name="Hold the host for this run")
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
     removed(name="Stop and remove the services", units=units, among=units)
     no_rules(name="Open the ports that were closed to strangers")

@@ -22,6 +22,7 @@ from .airflow import (
     unit_name,
 )
 from .backup import backed_up
+from .connection import held
 from .deploys import deploy
 from .drain import deploy_drain
 from .facts import HostSystem, PreviousRelease, look
@@ -104,6 +105,7 @@ def deploy_rollback(settings: Settings | None = None) -> None:
             if before
             else f"{host.name} has nothing to go back to: no upgrade was made there"
         )
+    held(name="Hold the host for this run")
     previous(name="Stop the services", step="stop")
     barrier(name="Wait until every host has stopped")
     # A rollback that was cut short has put the database back before any files.
