@@ -191,7 +191,7 @@ class Settings(BaseModel):
     airflow_backup_keep: Annotated[int, Field(ge=0, le=1000)] = 7
     """Nightly backups that are kept in /var/backups/airflow; 0 for none."""
     airflow_backup_folder: Path | None = None
-    """Folder on the controller that `deploy_backup` fetches to; default: `.backups` by the inventory."""
+    """Where `deploy_backup` fetches to; default: `.backups` beside the inventory."""
     airflow_restore: Path | None = None
     """Backup on the controller that `deploy_restore` brings back."""
     airflow_restore_over: bool = False
