@@ -77,6 +77,7 @@ def stack(
     run = deployment.run()
     assert run.code == 0, run.output
     yield Stack(host, deployment, Airflow(host, password))
+    network.drop(host)
 
 
 def test_the_next_plan_is_empty_and_the_next_run_changes_nothing(stack: Stack) -> None:

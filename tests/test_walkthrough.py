@@ -85,6 +85,7 @@ def stack(
     assert run.code == 0, run.output
     password = json.loads(secrets.read_text())["airflow_admin_password"]
     yield Stack(host, deployment, Airflow(host, password), plan, untouched, run)
+    network.drop(host)
 
 
 def test_a_dry_run_on_the_fresh_host_lists_every_step_and_touches_nothing(stack: Stack) -> None:
