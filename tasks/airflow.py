@@ -277,7 +277,8 @@ def removed(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands
         return
     files = " ".join(f"/etc/systemd/system/{unit}" for unit in present)
     yield f"systemctl disable -q --now {' '.join(present)} && rm -f {files}"
-    yield "systemctl daemon-reload"
+    # One that ended badly would be listed for ever.
+    yield f"systemctl daemon-reload; systemctl reset-failed {' '.join(present)} 2>/dev/null || true"
 
 
 @operation()

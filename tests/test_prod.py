@@ -142,7 +142,7 @@ def test_a_drained_worker_finishes_its_task_and_takes_no_other(stack: Stack) -> 
     active = stack.hosts["worker2"].ssh("systemctl is-active airflow-worker", check=False)
     assert active.stdout.strip() == "inactive"
     # A task's state is known without its worker; for its log the web UI says whom it has asked.
-    assert "http://worker2:8793/" in stack.airflow.log("slow", run, "reports")
+    assert "host='worker2', port=8793" in stack.airflow.log("slow", run, "reports")
     until(lambda: set(_states(stack, run).values()) == {"success"}, 90, "the other task too")
     assert stack.airflow.tasks("two_queues", second)["reports"]["state"] == "queued"
     assert drain.show("-y", "--limit", "worker2").code == 0
