@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .releases import Component
 from .settings import Settings, SettingsError
 
-SYSTEM = 100
+_SYSTEM = 100
 """What Debian with systemd, sshd and its journal takes."""
 _POSTGRESQL = 60
 """What PostgreSQL takes beside its shared buffers, with the connections of one Airflow."""
@@ -68,7 +68,7 @@ def needs(settings: Settings) -> dict[str, int]:
         "rabbitmq": _RABBITMQ,
     }
     return {
-        "the system": SYSTEM,
+        "the system": _SYSTEM,
         **{name: mebibytes for name, mebibytes in backends.items() if name in here},
         **{each.name: _need(settings, each) for each in settings.airflow_components},
     }

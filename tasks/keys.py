@@ -43,14 +43,14 @@ def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
     new = old.partition(",")[0] if "," in old else secrets.next_key(file, _NEXT)
     both = old if "," in old else f"{new},{old}"
     held(name="Hold the host for this run")
-    kept(name="Keep both keys", file=file, old=old, new=both)
+    key_replaced(name="Keep both keys", file=file, old=old, new=both)
     if settings.airflow_components:
         _deploy(settings, both)
     barrier(name="Wait until every host has both keys")
     if settings.topology.database_here:
         encrypted(name="Encrypt with the new key", command=settings.release.rotate_key)
     barrier(name="Wait until the old key is not needed")
-    kept(name="Keep the new key", file=file, old=both, new=new)
+    key_replaced(name="Keep the new key", file=file, old=both, new=new)
     if settings.airflow_components:
         _deploy(settings, new)
 
@@ -62,7 +62,7 @@ def _deploy(settings: Settings, key: str) -> None:
 
 
 @operation()
-def kept(file: Path, old: str, new: str) -> Commands:
+def key_replaced(file: Path, old: str, new: str) -> Commands:
     """Put a key in the place of another one in the file of secrets, once for all hosts."""
     if state.failed_hosts:
         yield "echo 'another host has failed: the key stays' >&2; false"

@@ -35,9 +35,8 @@ def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
 
     Gives the operations after which Airflow's processes have to start anew.
     """
-    settings = Settings.of(host, settings)
-    environment = deploy_environment(settings)
-    return [environment.made, deploy_link(environment)]
+    environment = _environment(Settings.of(host, settings))
+    return [environment.made, _link(environment)]
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,16 @@ class Environment:
 @deploy("Python")
 def deploy_environment(settings: Settings) -> Environment:
     """Make the release's environment, beside the one that is used."""
+    return _environment(settings)
+
+
+@deploy("Python")
+def deploy_link(environment: Environment) -> OperationMeta:
+    """Point ``current`` to an environment."""
+    return _link(environment)
+
+
+def _environment(settings: Settings) -> Environment:
     python = choose_interpreter(settings)
     os_packages = releases.os_packages(settings.release, settings.extras)
     packages(
@@ -63,9 +72,7 @@ def deploy_environment(settings: Settings) -> Environment:
     return _environments(settings, python)
 
 
-@deploy("Python")
-def deploy_link(environment: Environment) -> OperationMeta:
-    """Point ``current`` to an environment."""
+def _link(environment: Environment) -> OperationMeta:
     return link(
         name="Point current to the environment", target=environment.path, among=environment.among
     )

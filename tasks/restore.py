@@ -16,7 +16,7 @@ from .airflow import ask, deploy_database, deploy_services, unit_name
 from .backup import LENT, backed_up, folder_to_lend, taken_back
 from .deploys import deploy
 from .facts import helper
-from .keys import KEY, kept
+from .keys import KEY, key_replaced
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
@@ -108,7 +108,7 @@ def _with_key(settings: Settings, archive: Archive) -> Settings:
             f"{KEY} is not the one of {archive.path}: leave it out, or set the backup's, which"
             " its secrets.env has"
         )
-    kept(name="Keep the backup's Fernet key", file=file, old=own, new=archive.fernet_key)
+    key_replaced(name="Keep the backup's Fernet key", file=file, old=own, new=archive.fernet_key)
     return settings.model_copy(update={KEY: SecretStr(archive.fernet_key)})
 
 

@@ -15,12 +15,7 @@ from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
 from . import releases
-from .airflow import (
-    healthy,
-    question,
-    tools,
-    unit_name,
-)
+from .airflow import healthy, question, tools, unit_name
 from .backup import backed_up
 from .connection import held
 from .deploys import deploy

@@ -46,6 +46,10 @@ class Airflow:
         until(lambda: self.query(sql)[0][0] in ("success", "failed"), 180, f"end of {dag}")
         return self.query(sql)[0][0]
 
+    def run(self, dag: str) -> str:
+        """Run a DAG to its end, and give its state."""
+        return self.finish(dag, self.trigger(dag))
+
     def login(self, password: str) -> requests.Session:
         """Log in as admin with a password, right or wrong."""
         session = requests.Session()

@@ -126,10 +126,7 @@ def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:
 def test_failures_are_reported_once_an_hour_with_a_count(
     stack: Stack, receivers: Receivers
 ) -> None:
-    airflow = stack.airflow
-    check_task_reports(
-        receivers, stack.host, lambda: airflow.finish("failing", airflow.trigger("failing"))
-    )
+    check_task_reports(receivers, stack.host, lambda: stack.airflow.run("failing"))
 
 
 def test_flower_asks_for_the_administrator_s_login(stack: Stack) -> None:

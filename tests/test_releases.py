@@ -37,3 +37,19 @@ def test_one_without_is_refused_with_those_that_have_it(distribution: str) -> No
 def test_extras_bring_their_apt_packages() -> None:
     assert "libkrb5-dev" in releases.os_packages(RELEASE, ["kerberos", "s3"])
     assert "libkrb5-dev" not in releases.os_packages(RELEASE, ["s3"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("1.8.2", "1.10.15", None),
+        ("2.11.2", "3.3.2", None),
+        ("3.3.1", "3.3.2", None),
+        ("1.8.2", "3.3.2", "go to 1.10.15 and then 2.11.2 first"),
+        ("3.3.2", "2.11.2", "no database goes back"),
+        ("2.7.3", "3.3.2", "this package does not know Airflow 2.7.3"),
+    ],
+)
+def test_a_line_leads_to_the_next_one_alone(before: str, after: str, why: str | None) -> None:
+    sentence = releases.no_way(before, after)
+    assert sentence is None if why is None else why in str(sentence)

@@ -179,10 +179,7 @@ def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:
 def test_failures_are_reported_once_an_hour_with_a_count(
     stack: Stack, receivers: Receivers
 ) -> None:
-    airflow = stack.airflow
-    check_task_reports(
-        receivers, stack.host, lambda: airflow.finish("failing", airflow.trigger("failing"))
-    )
+    check_task_reports(receivers, stack.host, lambda: stack.airflow.run("failing"))
 
 
 def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -> None:
@@ -428,9 +425,9 @@ def test_verifying_a_stack_that_works_finds_nothing(stack: Stack) -> None:
 
 
 def test_old_runs_and_logs_go_at_night_where_that_is_asked_for(stack: Stack) -> None:
-    airflow, dag = stack.airflow, "example_three_tasks"
+    dag = "example_three_tasks"
     for _ in range(2):
-        assert airflow.finish(dag, airflow.trigger(dag)) == "success"
+        assert stack.airflow.run(dag) == "success"
     check_nightly(stack.deployment, stack.host, dag, date="execution_date")
 
 

@@ -35,7 +35,8 @@ def environment():
 
 
 def dump():
-    run(["pg_dump", "-Fc", "--no-owner", "--no-privileges", "--no-comments"])
+    command = ["pg_dump", "-Fc", "--no-owner", "--no-privileges", "--no-comments"]
+    sys.exit(subprocess.call(command, env=environment()))
 
 
 def restore():
@@ -56,10 +57,6 @@ def restore():
         sys.exit("the dump can't be read")
     psql.stdin.close()
     sys.exit(psql.wait())
-
-
-def run(command):
-    sys.exit(subprocess.call(command, env=environment()))
 
 
 {"dump": dump, "restore": restore}[sys.argv[1]]()

@@ -1,10 +1,10 @@
 """Tell people of failures: of tasks, by the callback `failed`, and of units, called as
 
-    airflow_reports.py unit NAME
+    airflow_reports.py UNIT
 
 Every failure is a line in the journal. Where the environment says so it is sent too: at most one
-message for a DAG or a unit within AIRFLOW_REPORT_INTERVAL seconds, which counts what there was since the
-one before. It needs neither Airflow nor its Python, since either may be what has failed.
+message for a DAG or a unit within AIRFLOW_REPORT_INTERVAL seconds, which counts what there was
+since the one before. It needs neither Airflow nor its Python, since either may be what has failed.
 """
 
 from __future__ import print_function
@@ -67,7 +67,7 @@ def unit_failed(name):
 def report(subject, what, line, details):
     """Log a failure, and send it unless there was a message of this subject just before."""
     say(line)
-    ways = [way for way in (send_mail, send_to_webhook, run_command) if way.wanted in os.environ]
+    ways = [WAYS[variable] for variable in sorted(WAYS) if variable in os.environ]
     if not ways:
         return
     held = held_back(subject)
@@ -183,9 +183,6 @@ def send_mail(subject, text):
     server.quit()
 
 
-send_mail.wanted = "AIRFLOW_REPORT_EMAIL"
-
-
 def smtp(key, default):
     """Give a setting of airflow.cfg's section smtp."""
     parser = configparser.RawConfigParser()
@@ -201,9 +198,6 @@ def send_to_webhook(subject, text):
     urlopen(Request(os.environ["AIRFLOW_REPORT_WEBHOOK"], body, header), timeout=PATIENCE)
 
 
-send_to_webhook.wanted = "AIRFLOW_REPORT_WEBHOOK"
-
-
 def run_command(subject, text):
     environment = dict(os.environ, AIRFLOW_REPORT_SUBJECT=subject)
     command = ["timeout", str(PATIENCE), "sh", "-c", os.environ["AIRFLOW_REPORT_COMMAND"]]
@@ -213,7 +207,11 @@ def run_command(subject, text):
         raise RuntimeError("it ended with code {}".format(process.returncode))
 
 
-run_command.wanted = "AIRFLOW_REPORT_COMMAND"
+WAYS = {
+    "AIRFLOW_REPORT_EMAIL": send_mail,
+    "AIRFLOW_REPORT_WEBHOOK": send_to_webhook,
+    "AIRFLOW_REPORT_COMMAND": run_command,
+}
 
 if __name__ == "__main__":
-    unit_failed(sys.argv[2])
+    unit_failed(sys.argv[1])
