@@ -467,6 +467,9 @@ class System:
 
 SWAP_FILE = "/var/swap/airflow"
 
+# A container sees those of all containers on its machine, each by the path it has in its own.
+_SWAPS = f"{{ test -e {SWAP_FILE} && cat || grep -v '^{SWAP_FILE} '; }} </proc/swaps"
+
 # A container's limits stand in its control group or above, by the names of either version; `max`
 # and a number beyond any memory mean none.
 _LIMITS = """
@@ -495,7 +498,7 @@ class HostSystem(FactBase[System]):
     def command(self) -> str:
         return (
             'test -r /etc/os-release && . /etc/os-release; echo "$ID $VERSION_ID"; date +%s; nproc;'
-            f" grep MemTotal: /proc/meminfo; cat /proc/swaps; {_LIMITS}"
+            f" grep MemTotal: /proc/meminfo; {_SWAPS}; {_LIMITS}"
             f" echo current $(readlink {ENVIRONMENT}/current);"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'

@@ -172,6 +172,8 @@ class Network:
             networking_config={self.name: endpoint},
             mem_limit=memory,
             memswap_limit=memswap,
+            # Else the many hosts with room enough fill the swap file of the one that needs it.
+            mem_swappiness=None if memory else 0,
             detach=True,
             environment={"container": "docker"},
             # What systemd needs: nearly as much as --privileged, which not every machine allows.

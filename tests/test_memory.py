@@ -28,6 +28,12 @@ for number in range(20):
 OLD = DAG.format(module="operators.bash_operator", schedule="schedule_interval")
 MODERN = DAG.format(module="providers.standard.operators.bash", schedule="schedule")
 
+STATE = """
+free -m; cat /proc/swaps; systemctl --no-pager list-units --failed 'airflow-*' rabbitmq-server
+systemctl show -p Id,NRestarts,ActiveState 'airflow-*.service' rabbitmq-server postgresql
+ps -eo rss,vsz,user,etimes,args --sort=-rss | cut -c -110 | head -n 25
+journalctl --no-pager -n 40 -u rabbitmq-server
+"""
 PROPERTIES = ("ControlGroup", "MemoryMax")
 
 
@@ -86,6 +92,13 @@ class Stack:
         lines = self.host.exec(f"{count} -exec grep -h '^oom_kill ' {{}} + 2>/dev/null").stdout
         assert "oom_kill" in lines
         return sum(int(line.split()[1]) for line in lines.splitlines())
+
+
+@pytest.fixture(autouse=True)
+def state_after(stack: Stack) -> Iterator[None]:
+    """Print how the host is after each test: a test that has failed shows it."""
+    yield
+    print(stack.host.exec(STATE, check=False).stdout)
 
 
 @dataclass
@@ -175,6 +188,18 @@ def test_twenty_tasks_succeed_while_the_web_ui_answers_and_nothing_is_killed(sta
     assert stack.killed() == 0
     services = stack.host.ssh("systemctl show -p NRestarts 'airflow-*.service'").stdout.split()
     assert set(services) == {"NRestarts=0"}
+
+
+def test_an_uninstall_beside_it_does_not_take_its_swap(stack: Stack, network: Network) -> None:
+    beside = network.host("beside", distribution=stack.case.distribution)
+    data = {**stack.deployment.data, **beside.data}
+    uninstall = Deployment(
+        stack.deployment.inventory, data, {"AIRFLOW_HOST": beside.address}, "tasks.deploy_uninstall"
+    )
+    run = uninstall.show("-y")
+    network.drop(beside)
+    assert run.code == 0, run.output
+    assert SWAP_FILE in stack.host.ssh("cat /proc/swaps").stdout
 
 
 def test_swap_that_was_taken_away_is_planned_and_comes_back(stack: Stack) -> None:
