@@ -64,11 +64,12 @@ def index() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def host(network: Network) -> Host:
-    """Give a host whose disk for environments can be made small."""
+def host(network: Network) -> Iterator[Host]:
+    """Give a host whose disk for environments can be made small, and lies in memory."""
     host = network.host("python", distribution="bookworm")
     host.exec("mkdir /opt/airflow && mount -t tmpfs -o size=4G,mode=755 tmpfs /opt/airflow")
-    return host
+    yield host
+    network.drop(host)
 
 
 @pytest.fixture(scope="module")
