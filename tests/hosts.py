@@ -172,7 +172,7 @@ class Network:
             networking_config={self.name: endpoint},
             mem_limit=memory,
             memswap_limit=memswap,
-            # Else the many hosts with room enough fill the swap file of the one that needs it.
+            # Else a host with room enough may fill the swap file of the one that needs it.
             mem_swappiness=None if memory else 0,
             detach=True,
             environment={"container": "docker"},
