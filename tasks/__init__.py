@@ -16,12 +16,14 @@ from .backup import deploy_backup
 from .dags import deploy_dags
 from .drain import deploy_drain
 from .firewall import deploy_firewall
+from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
 from .keys import deploy_fernet_key_rotation
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
+from .redis import deploy_redis
 from .restore import deploy_restore
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
@@ -41,10 +43,12 @@ __all__ = [
     "deploy_drain",
     "deploy_fernet_key_rotation",
     "deploy_firewall",
+    "deploy_foreign",
     "deploy_housekeeping",
     "deploy_postgresql",
     "deploy_python",
     "deploy_rabbitmq",
+    "deploy_redis",
     "deploy_restore",
     "deploy_rollback",
     "deploy_services",

@@ -16,7 +16,7 @@ from .deploys import deploy
 from .facts import AS_AIRFLOW, NO_UNIT, ProbeAnswers, Question, Units, Watched, helper, look
 from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
 from .python import CURRENT
-from .releases import RELEASES, Component
+from .releases import RELEASES, SERVERS, Component
 from .resources import resource, template
 from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .system import of_this_host
@@ -27,6 +27,7 @@ IMPORTED = (
     "airflow_hostname.py",
     "airflow_local_settings.py",
     "airflow_reports.py",
+    "airflow_tls.py",
 )
 """Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
 CALLED = (
@@ -36,6 +37,7 @@ CALLED = (
     "airflow_database.py",
     "airflow_drain.py",
     "airflow_keys.py",
+    "airflow_servers.py",
 )
 """Those that are called by their names."""
 CANARY = "verify_workers"
@@ -220,7 +222,13 @@ def configuration(settings: Settings) -> dict[str, File]:
     environment = airflow_cfg.environment_file(airflow_cfg.environment(settings))
     secrets = airflow_cfg.environment_file(airflow_cfg.secret_environment(settings))
     cfg = airflow_cfg.render(settings)
+    authorities = {
+        settings.ca_path(server): File(ca.read_text())
+        for server in SERVERS
+        if (ca := getattr(settings, f"{server}_ca"))
+    }
     return {
+        **authorities,
         f"{settings.airflow_home}/airflow.cfg": File(cfg, group="airflow", mode="640"),
         f"{CONFIGURATION}/airflow.env": File(environment, group="airflow", mode="640"),
         f"{CONFIGURATION}/secrets.env": File(secrets, group="airflow", mode="640", secret=True),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
@@ -44,7 +46,18 @@ def environment(settings: Settings) -> dict[str, str]:
         "FLOWER_PORT": str(settings.airflow_flower_port),
         "AIRFLOW_REPORT_INTERVAL": str(settings.airflow_report_interval),
         **_set(AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email)),
+        **_tls_environment(settings),
     }
+
+
+def _tls_environment(settings: Settings) -> dict[str, str]:
+    """Give what our helpers need for encrypted connections."""
+    tls = broker_tls(settings) if settings.airflow_components else {}
+    found = {"AIRFLOW_BROKER_TLS": json.dumps(tls)} if tls else {}
+    if _checks_certificate(settings):
+        found["AIRFLOW_DATABASE_SSLMODE"] = settings.sslmode or ""
+        found["AIRFLOW_DATABASE_CA"] = settings.ca_path("postgresql")
+    return found
 
 
 def secret_environment(settings: Settings) -> dict[str, str]:
@@ -87,19 +100,22 @@ def _split(settings: Settings) -> tuple[Sections, Sections]:
 def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
     """Give each (section, key) its value: the last source that sets it wins."""
     release = settings.release
-    merged: dict[tuple[str, str], Scalar] = {
-        key: _meanings(settings)[name]()
-        for name, key in release.keys.items()
-        if name not in settings.withheld
+    meanings = _meanings(settings)
+    ours = {
+        key: meanings[name]() for name, key in release.keys.items() if name not in settings.withheld
     }
+    merged = {key: value for key, value in ours.items() if value is not None}
     for source in (release.defaults, settings.airflow_config):
         for section, keys in source.items():
             merged.update({(section, key): value for key, value in keys.items()})
     return merged
 
 
-def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
-    """Give each value by what it means; the release knows the names and which it has."""
+def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
+    """Give each value by what it means; the release knows the names and which it has.
+
+    None leaves Airflow's own default.
+    """
     home = settings.airflow_home
     return {
         "home": lambda: home,
@@ -108,7 +124,11 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "logs": lambda: LOGS,
         "executor": lambda: "CeleryExecutor",
         "load_examples": lambda: False,
-        "database_url": lambda: _database(settings, settings.release.database_url),
+        "database_url": lambda: database_url(settings, settings.release.database_url),
+        "async_database_url": lambda: _async_database_url(settings),
+        "async_database_arguments": lambda: (
+            "airflow_tls.ASYNC" if _checks_certificate(settings) else None
+        ),
         "fernet_key": lambda: settings.secret("airflow_fernet_key"),
         "jwt_secret": lambda: settings.secret("airflow_jwt_secret"),
         "base_url": lambda: base_url(settings),
@@ -117,7 +137,11 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "web_port": lambda: settings.airflow_web_port,
         "web_workers": lambda: settings.airflow_web_workers or 1,
         "secret_key": lambda: settings.secret("airflow_secret_key"),
-        "broker_url": lambda: _broker(settings),
+        "broker_url": lambda: broker_url(settings),
+        "celery_options": lambda: json.dumps(_celery_options(settings)),
+        "visibility_timeout": lambda: (
+            settings.redis_visibility_timeout if settings.broker == "redis" else None
+        ),
         "result_backend": lambda: _results(settings),
         "worker_concurrency": lambda: settings.airflow_worker_concurrency or 1,
         "worker_log_port": lambda: settings.airflow_worker_log_port,
@@ -145,7 +169,12 @@ def _web_url(settings: Settings) -> str:
     return f"http://{bracketed(address)}:{settings.airflow_web_port}"
 
 
-def _database(settings: Settings, form: str, *, part: str = "") -> str:
+def database_url(settings: Settings, form: str, *, part: str = "") -> str:
+    """Give the URL of a database; it holds a password."""
+    return with_tls(settings, _plain_url(settings, form, part))
+
+
+def _plain_url(settings: Settings, form: str, part: str) -> str:
     return form.format(
         user=getattr(settings, f"postgresql_{part}user"),
         password=quote(settings.secret(f"postgresql_{part}password"), safe=""),
@@ -155,20 +184,68 @@ def _database(settings: Settings, form: str, *, part: str = "") -> str:
     )
 
 
+def with_tls(settings: Settings, url: str) -> str:
+    """Add to a database's URL what libpq has to know of encryption."""
+    if settings.sslmode is None:
+        return url
+    options = {"sslmode": settings.sslmode}
+    if _checks_certificate(settings):
+        options["sslrootcert"] = settings.ca_path("postgresql")
+    return f"{url.partition('?')[0]}?{urlencode(options, safe='/')}"
+
+
+def _checks_certificate(settings: Settings) -> bool:
+    return settings.sslmode in ("verify-ca", "verify-full")
+
+
+def _async_database_url(settings: Settings) -> str | None:
+    """Give the URL for asyncpg, where Airflow's own would hand it words that only libpq knows."""
+    if settings.sslmode is None:
+        return None
+    url = _plain_url(settings, settings.release.database_url.replace("psycopg2", "asyncpg"), "")
+    return url if _checks_certificate(settings) else f"{url}?ssl={settings.sslmode}"
+
+
 def _results(settings: Settings) -> str:
     release = settings.release
     part = "results_" if release.results_apart else ""
-    return _database(settings, release.result_backend, part=part)
+    return database_url(settings, release.result_backend, part=part)
 
 
-def _broker(settings: Settings) -> str:
-    return settings.release.broker_url.format(
+def broker_url(settings: Settings) -> str:
+    """Give the URL of the broker; it holds a password."""
+    release, broker = settings.release, settings.broker
+    form = release.redis_url if broker == "redis" else release.broker_url
+    url = form.format(
         user=quote(settings.rabbitmq_user, safe=""),
-        password=quote(settings.secret("rabbitmq_password"), safe=""),
-        host=bracketed(settings.server("rabbitmq")),
-        port=settings.rabbitmq_port,
+        password=quote(settings.secret(f"{broker}_password"), safe=""),
+        host=bracketed(settings.server(broker)),
+        port=getattr(settings, f"{broker}_port"),
         vhost=quote(settings.rabbitmq_vhost, safe=""),
+        database=settings.redis_database,
     )
+    return url.replace("://", "s://", 1) if getattr(settings, f"{broker}_tls") else url
+
+
+def broker_tls(settings: Settings) -> dict[str, Any]:
+    """Give Celery's ``broker_use_ssl``, by the names that the broker's client has for it."""
+    broker = settings.broker
+    if not getattr(settings, f"{broker}_tls"):
+        return {}
+    ca = settings.ca_path(broker)
+    if broker == "redis":
+        return {"ssl_cert_reqs": "required", "ssl_ca_certs": ca, "ssl_check_hostname": True}
+    # 2 is Python's ssl.CERT_REQUIRED; without the host's name its certificate fits any host.
+    return {"cert_reqs": 2, "ca_certs": ca, "server_hostname": settings.server("rabbitmq")}
+
+
+def _celery_options(settings: Settings) -> dict[str, Any]:
+    tls = broker_tls(settings)
+    return {
+        # RabbitMQ refuses transient queues that are not exclusive from 4.3 on.
+        **{f"{queue}_queue_exclusive": True for queue in ("control", "event")},
+        **({"broker_use_ssl": tls} if tls else {}),
+    }
 
 
 def _text(value: Scalar) -> str:

@@ -16,6 +16,8 @@ _POSTGRESQL = 60
 """What PostgreSQL takes beside its shared buffers, with the connections of one Airflow."""
 _RABBITMQ = 100
 """What the broker takes with Airflow's few small messages."""
+_REDIS = 30
+"""What Redis takes with Airflow's few small messages."""
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -66,6 +68,7 @@ def needs(settings: Settings) -> dict[str, int]:
     backends = {
         "postgresql": _POSTGRESQL + (settings.postgresql_shared_buffers or 0),
         "rabbitmq": _RABBITMQ,
+        "redis": _REDIS,
     }
     return {
         "the system": _SYSTEM,

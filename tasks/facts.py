@@ -605,6 +605,26 @@ class ProbeAnswers(FactBase[list[str]]):
         return output
 
 
+class ForeignServers(FactBase[dict[str, dict[str, str]] | None]):
+    """Server -> what is missing there -> why, as ``airflow_servers.py`` says; its input is secret.
+
+    None before Airflow is installed, and where it can't run.
+    """
+
+    @staticmethod
+    def default() -> dict[str, dict[str, str]] | None:
+        return None
+
+    def command(self) -> str:
+        script = helper("airflow_servers.py")
+        there = f"ls {CONFIGURATION}/*.env >/dev/null 2>&1"
+        return f"if {there}; then {script} look 2>/dev/null || echo null; else echo null; fi"
+
+    def process(self, output: list[str]) -> dict[str, dict[str, str]] | None:
+        missing: dict[str, dict[str, str]] | None = json.loads(output[-1])
+        return missing
+
+
 @dataclass(frozen=True)
 class Delivered:
     """A folder on a host that files are delivered to."""

@@ -50,6 +50,8 @@ def allowed(settings: Settings) -> dict[int, dict[str, list[str]]]:
     wanted: dict[int, Iterable[str]] = {}
     if "rabbitmq" in topology.components and (topology.hosts or settings.rabbitmq_allow):
         wanted[settings.rabbitmq_port] = (*topology.hosts, *settings.rabbitmq_allow)
+    if "redis" in topology.components and (topology.hosts or settings.redis_allow):
+        wanted[settings.redis_port] = (*topology.hosts, *settings.redis_allow)
     for component in settings.airflow_components:
         if component.log_port and not topology.web_here:
             wanted[getattr(settings, component.log_port)] = web

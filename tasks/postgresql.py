@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -16,6 +16,7 @@ from .operations import (
     File,
     block,
     can_not_be_asked,
+    place,
     running,
     will_have_changed,
     with_block,
@@ -38,11 +39,21 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     parts = roles(settings)
     among = tuple(parts.values())
     packages(name="Install the server", packages=["postgresql"])
-    text = template("postgresql.conf", settings=settings, listen=listen(settings))
+    certificate = certificate_files(settings)
+    place(certificate)
+    text = template(
+        "postgresql.conf", settings=settings, listen=listen(settings), files=tuple(certificate)
+    )
     cluster_settings(name="Configure the server", text=text)
     lines = hba_lines(settings)
     opened = cluster_access(name="Configure who may connect", lines=lines, keep=keep_access)
-    cluster_running(name="Run the server", text=text, opened=opened, among=among)
+    cluster_running(
+        name="Run the server",
+        text=text,
+        certificate={path: file.text for path, file in certificate.items()},
+        opened=opened,
+        among=among,
+    )
     for part in host.loop(list(parts)):
         user = parts[part]
         name = getattr(settings, f"postgresql_{part}database")
@@ -60,6 +71,18 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
 def deploy_less_access(settings: Settings) -> None:
     """Shut out whom ``deploy_postgresql`` has kept."""
     less_access(name="Shut out who needs the database no more", lines=hba_lines(settings))
+
+
+def certificate_files(settings: Settings) -> dict[str, File]:
+    """Give the server's certificate and key: path -> file."""
+    certificate, key = settings.postgresql_certificate, settings.postgresql_certificate_key
+    if not (settings.postgresql_tls and certificate and key):
+        return {}
+    user = "postgres"
+    return {
+        "/etc/postgresql/airflow.crt": File(certificate.read_text(), user, user),
+        "/etc/postgresql/airflow.key": File(key.read_text(), user, user, "600", secret=True),
+    }
 
 
 def roles(settings: Settings) -> dict[str, str]:
@@ -89,7 +112,8 @@ def _lines(settings: Settings, part: str, addresses: Sequence[str]) -> list[str]
     name = getattr(settings, f"postgresql_{part}database")
     user = getattr(settings, f"postgresql_{part}user")
     networks = map(_network, addresses)
-    return [f"host {name} {user} {network} {settings.postgresql_auth}" for network in networks]
+    kind = "hostssl" if settings.postgresql_tls else "host"
+    return [f"{kind} {name} {user} {network} {settings.postgresql_auth}" for network in networks]
 
 
 def _network(address: str) -> str:
@@ -147,11 +171,13 @@ def _cluster_file(name: str, text: Callable[[Sequence[str]], str]) -> Commands:
 
 
 @operation()
-def cluster_running(text: str, *, opened: OperationMeta, among: tuple[str, ...]) -> Commands:
+def cluster_running(
+    text: str, certificate: Mapping[str, str], *, opened: OperationMeta, among: tuple[str, ...]
+) -> Commands:
     """Run the cluster, restarted for newer settings and reloaded for newer access rules.
 
-    ``text`` are the settings, ``opened`` is the step that writes the rules, and ``among`` are the
-    roles of one look.
+    ``text`` are the settings, ``certificate`` its files, ``opened`` is the step that writes the
+    rules, and ``among`` are the roles of one look.
     """
     cluster = main_cluster()
     folder = cluster.folder if cluster else "/etc/postgresql/none"
@@ -160,9 +186,10 @@ def cluster_running(text: str, *, opened: OperationMeta, among: tuple[str, ...])
     watched = Watched(
         unit,
         f"/var/lib/postgresql/{version}/main/postmaster.pid",
-        (f"{folder}/{_SETTINGS}", f"{folder}/postgresql.conf"),
+        (f"{folder}/{_SETTINGS}", f"{folder}/postgresql.conf", *certificate),
     )
-    commands = list(running._inner(watched, texts={f"{folder}/{_SETTINGS}": text}))
+    texts = {f"{folder}/{_SETTINGS}": text, **certificate}
+    commands = list(running._inner(watched, texts=texts))
     contents = look(PostgresqlContents, roles=among)
     stale = cluster and contents and contents.loaded < cluster.rules_changed
     if not commands and (stale or will_have_changed([opened])):

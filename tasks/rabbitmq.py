@@ -16,9 +16,11 @@ from .operations import Commands, File, Folder, can_not_be_asked, place, running
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
-from .system import of_this_host, packages
+from .system import account, of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"
+_HOME, _SHELL = "/var/lib/rabbitmq", "/usr/sbin/nologin"
+"""Of the user that Debian's package makes."""
 EPMD = "/etc/systemd/system/epmd.socket.d"
 
 
@@ -27,10 +29,14 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     """Install RabbitMQ with a virtual host and a user for Airflow; works alone."""
     settings = of_this_host(settings)
     node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
-    texts = configuration(settings)
+    files = configuration(settings)
+    texts = {path: file.text for path, file in files.items()}
+    if settings.rabbitmq_tls:
+        # The key is there before the package, which would make the user.
+        account(name="Create the user rabbitmq", user="rabbitmq", home=_HOME, shell=_SHELL)
     # Debian's package gives its folder to the broker's user.
     folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
-    place({**folders, **{path: File(text) for path, text in texts.items()}})
+    place({**folders, **files})
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(name="Install the broker", packages=["rabbitmq-server"])
     running(
@@ -53,14 +59,34 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
         broker_user_absent(name="Remove the user guest", user="guest")
 
 
-def configuration(settings: Settings) -> dict[str, str]:
-    """Give the broker's files: path -> text."""
+def configuration(settings: Settings) -> dict[str, File]:
+    """Give the broker's files."""
+    certificate = _certificate_files(settings)
+    main = template(
+        "rabbitmq.conf",
+        settings=settings,
+        addresses=listeners(settings),
+        files=tuple(certificate),
+    )
     return {
-        f"{CONFIGURATION}/rabbitmq.conf": template(
-            "rabbitmq.conf", settings=settings, addresses=listeners(settings)
+        **certificate,
+        f"{CONFIGURATION}/rabbitmq.conf": File(main),
+        f"{CONFIGURATION}/rabbitmq-env.conf": File(
+            template("rabbitmq-env.conf", settings=settings)
         ),
-        f"{CONFIGURATION}/rabbitmq-env.conf": template("rabbitmq-env.conf", settings=settings),
-        f"{EPMD}/loopback.conf": template("epmd.conf"),
+        f"{EPMD}/loopback.conf": File(template("epmd.conf")),
+    }
+
+
+def _certificate_files(settings: Settings) -> dict[str, File]:
+    certificate, key = settings.rabbitmq_certificate, settings.rabbitmq_certificate_key
+    if not (settings.rabbitmq_tls and certificate and key):
+        return {}
+    return {
+        f"{CONFIGURATION}/airflow.crt": File(certificate.read_text()),
+        f"{CONFIGURATION}/airflow.key": File(
+            key.read_text(), group="rabbitmq", mode="640", secret=True
+        ),
     }
 
 

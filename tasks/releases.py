@@ -97,6 +97,10 @@ class Release:
     """Whether a password may only hold letters, digits, ``_`` and ``-``."""
     broker_url: str = "amqp://{user}:{password}@{host}:{port}/{vhost}"
     database_url: str = "postgresql+psycopg2://{user}:{password}@{host}:{port}/{database}"
+    redis_url: str = ""
+    """The same for Redis; empty where the release can't use it."""
+    broker_tls: bool = True
+    """Whether it can be told whose certificate to believe at the broker."""
     # amqp:// as result backend crashed the scheduler of 1.8; a row in the database does not.
     result_backend: str = "db+postgresql://{user}:{password}@{host}:{port}/{database}"
     results_apart: bool = False
@@ -139,6 +143,7 @@ class Release:
 
 SECRET_MEANINGS = (
     "database_url",
+    "async_database_url",
     "broker_url",
     "result_backend",
     "fernet_key",
@@ -280,6 +285,7 @@ _AIRFLOW_1_8 = Release(
     sensitive=frozenset({("smtp", "smtp_password"), ("ldap", "bind_password")}),
     escapes_percent=False,
     plain_passwords=True,
+    broker_tls=False,
     # pyamqp:// and not amqp://: with librabbitmq installed kombu 3 would take that library.
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
     create_schema="airflow initdb",
@@ -356,6 +362,7 @@ _AIRFLOW_1_10 = Release(
         }
     ),
     broker_url="pyamqp://{user}:{password}@{host}:{port}/{vhost}",
+    broker_tls=False,
     create_schema="airflow initdb",
     upgrade_schema="python {lib}/upgrade_1_10.py",
     trigger="trigger_dag",
@@ -435,21 +442,22 @@ _MODERN_KEYS = {
     "load_examples": ("core", "load_examples"),
     "fernet_key": ("core", "fernet_key"),
     "database_url": ("database", "sql_alchemy_conn"),
+    "async_database_url": ("database", "sql_alchemy_conn_async"),
+    "async_database_arguments": ("database", "sql_alchemy_connect_args_async"),
     "logs": ("logging", "base_log_folder"),
     "worker_log_port": ("logging", "worker_log_server_port"),
     "triggerer_log_port": ("logging", "trigger_log_server_port"),
     "broker_url": ("celery", "broker_url"),
     "result_backend": ("celery", "result_backend"),
+    "celery_options": ("celery", "extra_celery_config"),
+    "visibility_timeout": ("celery_broker_transport_options", "visibility_timeout"),
     "worker_concurrency": ("celery", "worker_concurrency"),
     "default_queue": ("operators", "default_queue"),
 }
+_REDIS_URL = "redis://:{password}@{host}:{port}/{database}"
 _MODERN_DEFAULTS = {
     # Names as the inventory has them, which every host of it can resolve.
     "core": {"hostname_callable": "airflow_hostname.get"},
-    # RabbitMQ refuses transient queues that are not exclusive from 4.3 on.
-    "celery": {
-        "extra_celery_config": '{"control_queue_exclusive": true, "event_queue_exclusive": true}'
-    },
 }
 _MODERN_SENSITIVE = frozenset(
     {
@@ -463,6 +471,7 @@ _MODERN_SENSITIVE = frozenset(
 _AIRFLOW_2_11 = Release(
     version="2.11.2",
     log_reader="api_v1",
+    redis_url=_REDIS_URL,
     pythons=("3.12", "3.11", "3.10"),
     celery=SpecifierSet(">=5.5,<6"),
     extras={
@@ -509,6 +518,7 @@ _AIRFLOW_2_11 = Release(
 
 _AIRFLOW_3_3 = Release(
     version="3.3.2",
+    redis_url=_REDIS_URL,
     pythons=("3.13", "3.12", "3.11", "3.10", "3.14"),
     celery=SpecifierSet(">=5.5,<6"),
     extras=_extras(_MODERN_EXTRAS + _ONLY_3_3),
@@ -546,7 +556,7 @@ _AIRFLOW_3_3 = Release(
             graceful=True,
             required=True,
             # Airflow's security model: a worker speaks to the API, never to the database.
-            withheld=frozenset({"database_url", "fernet_key", "jwt_secret"}),
+            withheld=frozenset({"database_url", "async_database_url", "fernet_key", "jwt_secret"}),
         ),
         _MODERN_FLOWER,
     ),
@@ -582,9 +592,11 @@ _AIRFLOW_3_3 = Release(
 
 RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_10, _AIRFLOW_1_8)
 DEFAULT = _AIRFLOW_3_3.version
-BACKENDS = ("postgresql", "rabbitmq")
+BROKERS = ("rabbitmq", "redis")
+SERVERS = ("postgresql", *BROKERS)
+"""What Airflow needs beside itself: the database, and one of two brokers."""
 GROUPS: tuple[str, ...] = (
-    *BACKENDS,
+    *SERVERS,
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
 )
 """Every group of an inventory that means something here."""

@@ -12,7 +12,8 @@ import json
 import os
 import secrets as dice
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -34,6 +35,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "postgresql_password": password,
     "postgresql_results_password": password,
     "rabbitmq_password": password,
+    "redis_password": password,
 }
 
 
@@ -91,15 +93,22 @@ def complete(given: Mapping[str, str], file: Path) -> dict[str, str]:
 
 def _keep(file: Path, names: list[str]) -> dict[str, str]:
     """Read ``names`` from ``file``, adding those that it lacks."""
-    private_folder(file.parent)
-    with (file.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(file.parent):
         have = _read(file)
         new = {name: GENERATORS[name]() for name in names if name not in have}
         if new:
             have.update(new)
-            _write(file, _text(have))
+            write_private(file, _text(have))
     return have
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have a private folder, which is made where it is missing, for oneself."""
+    private_folder(folder)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def kept(file: Path, name: str) -> str:
@@ -112,19 +121,19 @@ def next_key(file: Path, name: str) -> str:
     found = kept(file, name)
     if not found:
         found = fernet_key()
-        _write(file, _text({**_read(file), name: found}))
+        write_private(file, _text({**_read(file), name: found}))
     return found
 
 
 def forget(file: Path, name: str) -> None:
     """Remove a secret from ``file``."""
-    _write(file, _text({key: value for key, value in _read(file).items() if key != name}))
+    write_private(file, _text({key: value for key, value in _read(file).items() if key != name}))
 
 
 def replace(file: Path, name: str, old: str, new: str) -> None:
     """Put a new secret in the place of an old one, unless ``file`` has another one by now."""
     if kept(file, name) == old:
-        _write(file, _text({**_read(file), name: new}))
+        write_private(file, _text({**_read(file), name: new}))
 
 
 def _text(secrets: Mapping[str, str]) -> str:
@@ -147,7 +156,8 @@ def private_folder(folder: Path) -> None:
         ignore.write_text("*\n")
 
 
-def _write(file: Path, text: str) -> None:
+def write_private(file: Path, text: str) -> None:
+    """Put a text that nobody else reads in the place of a file."""
     new = file.with_name(file.name + ".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(text)

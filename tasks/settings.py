@@ -26,15 +26,17 @@ from pydantic import (
 from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 
-from . import locks, releases, secrets
+from . import certificates, locks, releases, secrets, urls
 from .resources import resource
 from .wheelhouse import Wheelhouse
 
-PREFIXES = ("airflow_", "postgresql_", "rabbitmq_", "python_")
+PREFIXES = ("airflow_", "postgresql_", "rabbitmq_", "redis_", "python_")
 ENVIRONMENT = "/opt/airflow"
 """Where environments, helpers and the ``current`` link live on a host."""
 CONFIGURATION = "/etc/airflow"
 """Where the environment and secrets files live on a host."""
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+"""The authorities that a host believes by itself."""
 LOGS = "/var/log/airflow"
 BACKUPS = "/var/backups/airflow"
 
@@ -79,6 +81,7 @@ def _fernet_key(value: SecretStr) -> SecretStr:
     return value
 
 
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Queue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
@@ -117,6 +120,8 @@ class Topology(BaseModel):
     """Where they reach it."""
     components: frozenset[str] = frozenset()
     """What this host runs."""
+    servers: frozenset[str] = frozenset()
+    """Database and brokers that hosts of the inventory run."""
     hosts: tuple[str, ...] = ()
     """Addresses of the other hosts that run Airflow."""
     database_hosts: tuple[str, ...] = ()
@@ -133,6 +138,13 @@ class Topology(BaseModel):
     """Every queue that one of them takes tasks from."""
     names: tuple[str, ...] = ()
     """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
+
+
+_TLS_FILES = [
+    f"{server}_{file}"
+    for server in releases.SERVERS
+    for file in ("ca", "certificate", "certificate_key")
+]
 
 
 class Settings(BaseModel):
@@ -244,6 +256,20 @@ class Settings(BaseModel):
     """Address of the database; default: the host of group `postgresql`, loopback on itself."""
     postgresql_port: Port = 5432
     """Port of the database."""
+    postgresql_url: Secret | None = None
+    """`postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...` of a server that is not ours."""
+    postgresql_admin_url: Secret | None = None
+    """The same with a login that may make the roles and databases that are missing there."""
+    postgresql_sslmode: SslMode | None = None
+    """libpq's word; default: `verify-full` with `postgresql_tls`, else libpq's own, `prefer`."""
+    postgresql_tls: bool = False
+    """Whether connections are encrypted and the server's name checked; our own serves it then."""
+    postgresql_ca: Path | None = None
+    """CA file that vouches for the server; default: our own CA, or those that the host believes."""
+    postgresql_certificate: Path | None = None
+    """Certificate of our own server, with its chain; default: one of our own CA."""
+    postgresql_certificate_key: Path | None = None
+    """Its key."""
     postgresql_listen_addresses: Listen | None = None
     """What it listens on; default: loopback, and the host's address when other hosts need it."""
     postgresql_shared_buffers: Annotated[int, Field(ge=16)] | None = None
@@ -272,7 +298,19 @@ class Settings(BaseModel):
     rabbitmq_host: HostName | None = None
     """Address of the broker; default: the host of group `rabbitmq`, loopback on itself."""
     rabbitmq_port: Port = 5672
-    """Port of the broker."""
+    """Port of the broker; with `rabbitmq_tls` the default is 5671."""
+    rabbitmq_url: Secret | None = None
+    """`amqp://USER:PASSWORD@HOST:PORT/VHOST` of a broker that is not ours, or `amqps://`."""
+    rabbitmq_admin_url: Secret | None = None
+    """`https://USER:PASSWORD@HOST:15671` of its management, to make what is missing there."""
+    rabbitmq_tls: bool = False
+    """Whether connections are encrypted and the server's name checked; our own serves it then."""
+    rabbitmq_ca: Path | None = None
+    """CA file that vouches for the broker; default: our own CA, or those that the host believes."""
+    rabbitmq_certificate: Path | None = None
+    """Certificate of our own broker, with its chain; default: one of our own CA."""
+    rabbitmq_certificate_key: Path | None = None
+    """Its key."""
     rabbitmq_bind_address: HostName | None = None
     """What it listens on; default: loopback, or the host's address when other hosts need it."""
     rabbitmq_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
@@ -290,6 +328,29 @@ class Settings(BaseModel):
     rabbitmq_node_name: NodeName = "rabbit@localhost"
     """Name of the Erlang node; at localhost its ports stay on loopback. Its data is tied to it."""
 
+    redis_host: HostName | None = None
+    """Address of Redis as the broker; default: the host of group `redis`, loopback on itself."""
+    redis_port: Port = 6379
+    """Port of Redis."""
+    redis_url: Secret | None = None
+    """`redis://:PASSWORD@HOST:PORT/DATABASE` of a Redis that is not ours, or `rediss://`."""
+    redis_password: Secret | None = None
+    """Password of Redis; generated."""
+    redis_database: Annotated[int, Field(ge=0, le=10000)] = 0
+    """Number of the database in Redis."""
+    redis_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
+    """Addresses or networks that may use Redis, beside the inventory's Airflow hosts."""
+    redis_visibility_timeout: Annotated[int, Field(ge=60, le=31622400)] = 604800
+    """Seconds that the longest task may run; Redis gives it to another worker afterwards."""
+    redis_tls: bool = False
+    """Whether connections are encrypted and the server's name checked; our own serves it then."""
+    redis_ca: Path | None = None
+    """CA file that vouches for Redis; default: our own CA, or those that the host believes."""
+    redis_certificate: Path | None = None
+    """Certificate of our own Redis, with its chain; default: one of our own CA."""
+    redis_certificate_key: Path | None = None
+    """Its key."""
+
     topology: Topology = Topology()
     """What follows from the inventory. Not set by hand."""
 
@@ -299,7 +360,7 @@ class Settings(BaseModel):
         releases.find(value)
         return value
 
-    @field_validator("airflow_dags", "airflow_lock", "airflow_restore")
+    @field_validator("airflow_dags", "airflow_lock", "airflow_restore", *_TLS_FILES)
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
@@ -336,6 +397,7 @@ class Settings(BaseModel):
             self._given_lock,
             self._wheels,
             self._servers,
+            self._certificates,
             self._consent,
             self._secrets,
             self._passwords,
@@ -437,8 +499,18 @@ class Settings(BaseModel):
         )
 
     def _servers(self) -> str | None:
-        for part in releases.BACKENDS if self.airflow_components else ():
+        for part in ("postgresql", self.broker) if self.airflow_components else ():
             self.server(part)
+        return None
+
+    def _certificates(self) -> str | None:
+        for server in releases.SERVERS:
+            names = f"{server}_certificate", f"{server}_certificate_key"
+            certificate, key = (getattr(self, name) for name in names)
+            if (certificate is None) != (key is None):
+                return f"{names[0]} and {names[1]} go together: give both or neither"
+            if certificate and (why := certificates.unfit(certificate, key)):
+                return f"{names[0]} can't be used: {why}"
         return None
 
     def _secrets(self) -> str | None:
@@ -513,8 +585,29 @@ class Settings(BaseModel):
         value: SecretStr | None = getattr(self, name)
         return value.get_secret_value() if value else ""
 
+    @property
+    def broker(self) -> str:
+        """The broker that Airflow uses: ``rabbitmq`` or ``redis``."""
+        return "redis" if self.redis_host else "rabbitmq"
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Those of the database and the broker that no host of the inventory runs."""
+        used = ("postgresql", self.broker) if self.airflow_components else ()
+        return tuple(server for server in used if server not in self.topology.servers)
+
+    @property
+    def sslmode(self) -> str | None:
+        """libpq's word for how connections to the database are secured, if it is not its own."""
+        return self.postgresql_sslmode or ("verify-full" if self.postgresql_tls else None)
+
+    def ca_path(self, server: str) -> str:
+        """Give the file of a host with the authorities that vouch for ``server``."""
+        given = getattr(self, f"{server}_ca")
+        return f"{CONFIGURATION}/{server}-ca.crt" if given else SYSTEM_CA
+
     def server(self, part: str) -> str:
-        """Give the address of ``postgresql`` or ``rabbitmq``; SettingsError when none is known."""
+        """Give the address of one of the servers; SettingsError when none is known."""
         address: str | None = getattr(self, f"{part}_host")
         if address is None:
             raise SettingsError(
@@ -531,8 +624,9 @@ class Settings(BaseModel):
         if settings and all(getattr(settings, name) for name in secrets.GENERATORS):
             return settings
         given = _given(settings) if settings else _ours(host.data.dict())
+        given = {**given, **_from_urls(host, given)}
         checked = _checked(given)
-        merged = {**_from_inventory(host, checked.release), **given}
+        merged = {**_from_inventory(host, checked), **given}
         hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in given}
         return _checked({**merged, **secrets.complete(hidden, checked.secrets_file(host))})
 
@@ -547,7 +641,7 @@ _SET_ELSEWHERE = {
     "dags": "airflow_home",
     "plugins": "airflow_home",
     "database_url": "the postgresql_ settings",
-    "broker_url": "the rabbitmq_ settings",
+    "broker_url": "the rabbitmq_ or redis_ settings",
     "result_backend": "the postgresql_ settings",
     "fernet_key": "airflow_fernet_key",
     "secret_key": "airflow_secret_key",
@@ -597,14 +691,46 @@ def is_secret(name: str) -> bool:
     return "Secret" in str(Settings.model_fields[name].annotation)
 
 
-def _from_inventory(host: Host, release: releases.Release) -> dict[str, Any]:
+def _from_urls(host: Host, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the URLs of servers apart into the settings that they stand for."""
+    found: dict[str, Any] = {}
+    for server in releases.SERVERS:
+        name = f"{server}_url"
+        if given.get(name) is None:
+            continue
+        if _members(host, [server]):
+            raise SettingsError(
+                f"{name} names a server, and the inventory has a host in {server}: leave one out"
+            )
+        url = _as_secret(given[name])
+        try:
+            parts = urls.parts(
+                server, url.get_secret_value() if isinstance(url, SecretStr) else url
+            )
+        except ValueError as error:
+            raise SettingsError(f"{name} can't be used: {error}") from None
+        both = [part for part in parts if given.get(part) is not None and part != name]
+        if both:
+            raise SettingsError(f"{name} says {both[0]} too: leave {both[0]} out")
+        found.update(parts)
+    return found
+
+
+def _from_inventory(host: Host, checked: Settings) -> dict[str, Any]:
     """Derive from the inventory what a host has to know of the others.
 
     Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
     """
-    members = {name: _members(host, [name]) for name in releases.BACKENDS}
+    release = checked.release
+    members = {name: _members(host, [name]) for name in releases.SERVERS}
     members |= {c.name: _members(host, c.groups) for c in release.components}
-    return {**_backends(host, members), "topology": _topology(host, release, members)}
+    _check_complete(release, members)
+    _check_broker(checked, members)
+    return {
+        **_servers(host, members),
+        **_tls(host, checked, members),
+        "topology": _topology(host, release, members),
+    }
 
 
 Members = Mapping[str, list[Host]]
@@ -616,7 +742,6 @@ def _members(host: Host, groups: Iterable[str]) -> list[Host]:
 
 
 def _topology(host: Host, release: releases.Release, members: Members) -> Topology:
-    _check_complete(release, members)
     _check_queues(host, members["worker"])
     everyone = list(dict.fromkeys(member for hosts in members.values() for member in hosts))
     components = {
@@ -635,6 +760,7 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         name=_hostname(host),
         address=_address(host),
         components=frozenset(name for name, hosts in members.items() if _among(host, hosts)),
+        servers=frozenset(name for name in releases.SERVERS if members[name]),
         hosts=tuple(map(_address, others)),
         database_hosts=tuple(_address(m) for m in others if _among(m, with_database)),
         web_hosts=tuple(map(_address, web)),
@@ -656,6 +782,28 @@ def _check_complete(release: releases.Release, members: Members) -> None:
                 )
 
 
+def _check_broker(checked: Settings, members: Members) -> None:
+    """Refuse two brokers, and one that the release can't use as it is asked for."""
+    release = checked.release
+    if not any(members[component.name] for component in release.components):
+        return
+    used = {name: members[name] or getattr(checked, f"{name}_host") for name in releases.BROKERS}
+    if all(used.values()):
+        raise SettingsError(
+            "there are two brokers, RabbitMQ and Redis: leave the rabbitmq or the redis part out"
+        )
+    if used["redis"] and not release.redis_url:
+        raise SettingsError(
+            f"Airflow {release.version} can't use Redis here: use RabbitMQ, in the group rabbitmq"
+        )
+    for name, there in used.items():
+        if there and getattr(checked, f"{name}_tls") and not release.broker_tls:
+            raise SettingsError(
+                f"Airflow {release.version} can't check its broker's certificate: "
+                f"leave {name}_tls out"
+            )
+
+
 def _check_queues(host: Host, workers: Sequence[Host]) -> None:
     """Refuse a default queue that no worker takes tasks from: they would wait for ever."""
     fields = Settings.model_fields
@@ -674,9 +822,25 @@ def _queues(workers: Sequence[Host]) -> tuple[str, ...]:
     return tuple(sorted({queue for queues in found for queue in queues}))
 
 
-def _backends(host: Host, members: Members) -> dict[str, str]:
+def _tls(host: Host, checked: Settings, members: Members) -> dict[str, Any]:
+    """Give port, CA and certificate of the servers that speak TLS, as far as they are not given."""
+    found: dict[str, Any] = {"rabbitmq_port": 5671} if checked.rabbitmq_tls else {}
+    folder = certificates.folder(checked.secrets_file(host))
+    for server in releases.SERVERS:
+        ours = members[server] and getattr(checked, f"{server}_tls")
+        if not ours or getattr(checked, f"{server}_certificate"):
+            continue
+        found[f"{server}_ca"] = certificates.authority(folder).certificate
+        if _among(host, members[server]):
+            addresses = (_address(host), host.name, "localhost", "127.0.0.1", "::1")
+            pair = certificates.issued(folder, _hostname(host), addresses)
+            found[f"{server}_certificate"], found[f"{server}_certificate_key"] = pair
+    return found
+
+
+def _servers(host: Host, members: Members) -> dict[str, str]:
     found = {}
-    for name in releases.BACKENDS:
+    for name in releases.SERVERS:
         hosts = members[name]
         if len(hosts) > 1:
             raise SettingsError(f"group {name} has {len(hosts)} hosts; leave one in it")

@@ -8,11 +8,13 @@ from .airflow import deploy_airflow, deploy_database, deploy_services
 from .connection import held, send_at_once
 from .dags import deploy_dags
 from .firewall import deploy_firewall
+from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
 from .python import deploy_environment, deploy_link
 from .rabbitmq import deploy_rabbitmq
+from .redis import deploy_redis
 from .settings import Settings
 from .system import deploy_system, of_this_host
 from .upgrade import deploy_arrived, deploy_leaving, release_before
@@ -34,6 +36,8 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_postgresql(settings, keep_access=True)
     if "rabbitmq" in settings.topology.components:
         deploy_rabbitmq(settings)
+    if "redis" in settings.topology.components:
+        deploy_redis(settings)
     barrier(name="Wait for the database and the broker")
     if settings.airflow_components:
         before = release_before(settings)
@@ -44,6 +48,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_airflow(settings)
         deploy_dags(settings)
     if settings.topology.database_here:
+        deploy_foreign(settings)
         deploy_database(settings)
     barrier(name="Wait for the schema")
     if settings.airflow_components:

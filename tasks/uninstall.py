@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping
+from . import firewall, housekeeping, redis
 from .airflow import every_unit, removed
 from .connection import held
 from .deploys import deploy
 from .facts import (
+    NO_UNIT,
     PSQL,
     SWAP_FILE,
     Contents,
@@ -20,6 +21,7 @@ from .facts import (
     Paths,
     PostgresqlContents,
     RabbitmqDefinitions,
+    Units,
     UserAccount,
     Watched,
     look,
@@ -69,6 +71,19 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     if "rabbitmq" in settings.topology.components:
         no_vhost(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
+    if "redis" in settings.topology.components:
+        instance_gone(name="Stop Redis")
+        absent(name="Remove what Redis has", paths=(redis.CONFIGURATION, redis.DATA))
+
+
+@operation()
+def instance_gone() -> Commands:
+    """Stop our instance of Redis for good."""
+    have = look(Units, watched=(Watched(redis.UNIT, "/", ()),)).get(redis.UNIT, NO_UNIT)
+    if not (have.active or have.enabled):
+        host.noop("no instance of ours runs")
+        return
+    yield f"systemctl disable -q --now {redis.UNIT}"
 
 
 @operation()

@@ -13,6 +13,7 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api import operation
 
+from . import rabbitmq, redis
 from .addresses import EVERYWHERE, is_loopback
 from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
@@ -30,14 +31,13 @@ from .facts import (
 )
 from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
-from .rabbitmq import listeners
 from .releases import Component
 from .settings import Settings, own_queue
 from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
-_OURS = ("airflow", "postgres", "rabbitmq", "epmd")
+_OURS = ("airflow", "postgres", "rabbitmq", "epmd", "redis")
 """Users of the host whose sockets are looked at."""
 _EVERYWHERE = (*EVERYWHERE, "*", "[::]")
 """The same as ss and PostgreSQL write them."""
@@ -122,12 +122,12 @@ def needed(settings: Settings) -> tuple[str, ...]:
     """List what this host's components connect to, as ``HOST PORT``."""
     if not settings.airflow_components:
         return ()
-    web = settings.topology.web_hosts
+    web, broker = settings.topology.web_hosts, settings.broker
     api = f"{web[0]} {settings.airflow_web_port}"
     calls_api = "execution_url" in settings.release.keys
     return (
         f"{settings.server('postgresql')} {settings.postgresql_port}",
-        f"{settings.server('rabbitmq')} {settings.rabbitmq_port}",
+        f"{settings.server(broker)} {getattr(settings, f'{broker}_port')}",
         *((api,) if calls_api and not settings.topology.web_here else ()),
     )
 
@@ -149,7 +149,9 @@ def ports(settings: Settings) -> dict[int, bool]:
     if "postgresql" in topology.components:
         servers += [(settings.postgresql_port, each) for each in listen(settings).split(",")]
     if "rabbitmq" in topology.components:
-        servers += [(settings.rabbitmq_port, each) for each in listeners(settings)]
+        servers += [(settings.rabbitmq_port, each) for each in rabbitmq.listeners(settings)]
+    if "redis" in topology.components:
+        servers += [(settings.redis_port, each) for each in redis.listeners(settings)]
     for component in settings.airflow_components:
         servers += _servers(settings, component)
     reachable = [(port, address.strip()) for port, address in servers]

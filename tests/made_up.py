@@ -20,8 +20,14 @@ def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
     return inventory.get_host(name)
 
 
+def everything(name: str) -> dict[str, list[str]]:
+    """Give the groups of an inventory with one host; of the brokers it has RabbitMQ."""
+    return {group: [name] for group in GROUPS if group != "redis"}
+
+
 def settings(secrets: Path, **data: Any) -> Settings:
     """Read the settings of one made-up host that runs everything, with the memory of MACHINE."""
-    groups = {group: ["192.0.2.10"] for group in GROUPS}
-    unfitted = Settings.of(host(groups, "192.0.2.10", airflow_secrets_file=secrets, **data))
+    unfitted = Settings.of(
+        host(everything("192.0.2.10"), "192.0.2.10", airflow_secrets_file=secrets, **data)
+    )
     return fitted(unfitted, MACHINE)

@@ -20,7 +20,9 @@ def machine(memory: int, *, swap: int = 0, most_swap: int = NO_LIMIT, cores: int
 def settings(folder: Path, *groups: str, **data: Any) -> Settings:
     """Read the settings of a host in these groups; the others are another one's."""
     members = {
-        group: ["192.0.2.1" if group in (groups or GROUPS) else "192.0.2.2"] for group in GROUPS
+        group: ["192.0.2.1" if group in (groups or GROUPS) else "192.0.2.2"]
+        for group in GROUPS
+        if group != "redis"
     }
     return Settings.of(
         made_up.host(members, "192.0.2.1", airflow_secrets_file=folder / "s", **data)

@@ -56,6 +56,25 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"airflow_worker_queues": "a,b"},
         "add it to the airflow_worker_queues of one, which now have",
     ),
+    (
+        {"postgresql_url": "postgresql://a:b@c/d"},
+        "postgresql_url names a server, and the inventory has a host in postgresql: leave one out",
+    ),
+    ({"redis_host": "r"}, "there are two brokers, RabbitMQ and Redis"),
+    ({"rabbitmq_ca": "no/such/file"}, "rabbitmq_ca can't be 'no/such/file'"),
+    ({"postgresql_certificate": "README.md"}, "postgresql_certificate_key go together"),
+    (
+        {
+            "postgresql_certificate": "README.md",
+            "postgresql_certificate_key": "README.md",
+            "postgresql_tls": True,
+        },
+        "postgresql_certificate can't be used: README.md and README.md can't be read as PEM",
+    ),
+    (
+        {"rabbitmq_tls": True, "airflow_version": "1.8.2"},
+        "Airflow 1.8.2 can't check its broker's certificate: leave rabbitmq_tls out",
+    ),
     ({"airflow_worker_log_port": 0}, "airflow_worker_log_port can't be 0"),
     ({"airflow_worker_log_port": 65536}, "airflow_worker_log_port can't be 65536"),
     ({"airflow_triggerer_log_port": 0}, "airflow_triggerer_log_port can't be 0"),

@@ -60,7 +60,7 @@ def test_the_broker_always_answers_airflow_on_its_own_host(
     tmp_path: Path, data: dict[str, Any], expected: list[str]
 ) -> None:
     settings = made_up.settings(tmp_path / "s", **data)
-    text = template("rabbitmq.conf", settings=settings, addresses=listeners(settings))
+    text = template("rabbitmq.conf", settings=settings, addresses=listeners(settings), files=())
     lines = [line for line in text.splitlines() if line.startswith("listeners")]
     assert lines == [f"listeners.tcp.{n} = {each}" for n, each in enumerate(expected, start=1)]
 

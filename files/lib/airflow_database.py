@@ -13,17 +13,19 @@ import subprocess
 import sys
 
 try:
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import parse_qs, unquote, urlsplit
 except ImportError:  # Python 2
     from urllib import unquote
 
-    from urlparse import urlsplit
+    from urlparse import parse_qs, urlsplit
 
 
 def environment():
     """Give what PostgreSQL's programs read; their arguments are everybody's to see."""
     (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
     parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    tls = {"PG" + name.upper(): options[name][0] for name in ("sslmode", "sslrootcert") if name in options}
     return dict(
         os.environ,
         PGHOST=parts.hostname,
@@ -31,6 +33,7 @@ def environment():
         PGUSER=unquote(parts.username),
         PGPASSWORD=unquote(parts.password),
         PGDATABASE=parts.path.strip("/"),
+        **tls
     )
 
 

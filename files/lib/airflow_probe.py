@@ -174,6 +174,8 @@ def celery_worker():
     from celery import Celery
 
     application = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
+    if os.environ.get("AIRFLOW_BROKER_TLS"):
+        application.conf.broker_use_ssl = json.loads(os.environ["AIRFLOW_BROKER_TLS"])
     # not always the host's full name
     return application.control, "celery@" + socket.gethostname()
 

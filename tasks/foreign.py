@@ -1,0 +1,150 @@
+"""A database and a broker that are not ours: what is missing there is said, or made."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pyinfra import host, state
+from pyinfra.api import StringCommand, operation
+
+from . import airflow_cfg
+from .deploys import deploy
+from .facts import ForeignServers, helper, look
+from .operations import Commands
+from .passwords import rabbitmq_hash, scram_verifier
+from .postgresql import roles
+from .settings import SYSTEM_CA, Settings
+from .system import of_this_host, packages
+
+_SCRIPT = "airflow_servers.py"
+
+
+@deploy("Foreign servers")
+def deploy_foreign(settings: Settings | None = None) -> None:
+    """Prepare a database and a broker that no host of the inventory runs, from one host for all.
+
+    It needs ``deploy_airflow``. What is missing there is made where ``postgresql_admin_url`` or
+    ``rabbitmq_admin_url`` can, and else named in the sentence with which the run fails.
+    """
+    settings = of_this_host(settings)
+    if not settings.topology.database_here:
+        return
+    if "postgresql" not in settings.topology.components:
+        # What backs up and restores.
+        packages(name="Install the database's client", packages=["postgresql-client"])
+    if settings.foreign:
+        prepared(
+            name=f"Prepare {' and '.join(settings.foreign)}",
+            wanted=wanted(settings),
+            mend=mend(settings),
+        )
+
+
+def wanted(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Give what ``airflow_servers.py`` reads; it holds secrets."""
+    give = {"postgresql": _database, "rabbitmq": _rabbitmq, "redis": _redis}
+    return {server: give[server](settings) for server in settings.foreign}
+
+
+def _database(settings: Settings) -> dict[str, Any]:
+    admin = settings.secret("postgresql_admin_url")
+    parts = roles(settings)
+    return {
+        "admin": airflow_cfg.with_tls(settings, admin) if admin else "",
+        "databases": [
+            {
+                "url": airflow_cfg.database_url(settings, _LIBPQ, part=part),
+                "role": role,
+                "database": getattr(settings, f"postgresql_{part}database"),
+                "verifier": scram_verifier(settings.secret(f"postgresql_{part}password")),
+            }
+            for part, role in parts.items()
+        ],
+    }
+
+
+_LIBPQ = "postgresql://{user}:{password}@{host}:{port}/{database}"
+
+
+def _rabbitmq(settings: Settings) -> dict[str, Any]:
+    admin = urlsplit(settings.secret("rabbitmq_admin_url"))
+    login = f"{unquote(admin.username or '')}:{unquote(admin.password or '')}"
+    return {
+        "what": f"virtual host {settings.rabbitmq_vhost}",
+        "url": airflow_cfg.broker_url(settings),
+        "ssl": airflow_cfg.broker_tls(settings),
+        "vhost": settings.rabbitmq_vhost,
+        "user": settings.rabbitmq_user,
+        "hash": rabbitmq_hash(settings.secret("rabbitmq_password")),
+        "admin": f"{admin.scheme}://{admin.netloc.rpartition('@')[2]}" if admin.netloc else "",
+        "authorization": f"Basic {base64.b64encode(login.encode()).decode()}",
+        "ca": settings.ca_path("rabbitmq") if settings.rabbitmq_ca else SYSTEM_CA,
+    }
+
+
+def _redis(settings: Settings) -> dict[str, Any]:
+    return {
+        "what": f"database {settings.redis_database} of Redis",
+        "url": airflow_cfg.broker_url(settings),
+        "ssl": airflow_cfg.broker_tls(settings),
+    }
+
+
+def mend(settings: Settings) -> dict[str, str]:
+    """Say for each server how a person mends what is missing there; empty where the run does it."""
+    said = {
+        "postgresql": "give postgresql_admin_url, or have its administrator run"
+        f" {'; '.join(_statements(settings))}",
+        "rabbitmq": f"give rabbitmq_admin_url, or make the virtual host {settings.rabbitmq_vhost}"
+        f" and the user {settings.rabbitmq_user} with all permissions there",
+        "redis": "check redis_url or the redis_ settings",
+    }
+    made = [name for name in ("postgresql", "rabbitmq") if settings.secret(f"{name}_admin_url")]
+    return {server: "" if server in made else said[server] for server in settings.foreign}
+
+
+def _statements(settings: Settings) -> list[str]:
+    """Give the SQL that makes the roles and databases; whoever runs it chooses the passwords."""
+    found = []
+    for part, role in roles(settings).items():
+        name = getattr(settings, f"postgresql_{part}database")
+        found += [
+            f"CREATE ROLE {role} LOGIN PASSWORD '...'",
+            f"CREATE DATABASE {name} OWNER {role}",
+        ]
+    return found
+
+
+@operation()
+def prepared(wanted: Mapping[str, Any], mend: Mapping[str, str]) -> Commands:
+    """Make what is missing at the servers, or fail with the sentence that says what it is.
+
+    A plan for a host without Airflow can't ask: it then takes a server with an administrator's
+    login to be new, and another one to be ready.
+    """
+    text = json.dumps(wanted)
+    missing = look(ForeignServers, stdin=StringIO(text))
+    if missing is None and not state.is_executing:
+        missing = {server: {} for server in mend if not mend[server]}
+    if missing == {}:
+        host.noop("the servers have what Airflow needs")
+        return
+    sentences = [
+        f"{server} does not let Airflow in ({_listed(why)}): {mend[server]}"
+        for server, why in (missing or {}).items()
+        if mend[server]
+    ]
+    if sentences:
+        yield f"echo {shlex.quote('. '.join(sentences))} >&2; false"
+        return
+    yield StringCommand(helper(_SCRIPT), "make", _stdin=text)
+
+
+def _listed(why: Mapping[str, str]) -> str:
+    return "; ".join(f"{what}: {reason}" for what, reason in why.items())

@@ -1,0 +1,186 @@
+"""A database and a broker that are not ours: `postgresql_url`, `rabbitmq_url`, `redis_url`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tasks import certificates
+from tests.cli import ROOT, Deployment, Run, sudo_user
+from tests.hosts import Host, Network
+from tests.rest import Airflow
+from tests.verify import verify
+
+pytestmark = pytest.mark.docker
+
+PASSWORD = "p@ss/w:rd%2F#?"
+QUOTED = "p%40ss%2Fw%3Ard%252F%23%3F"
+SERVERS = """
+hosts = [{name!r}]
+postgresql = rabbitmq = redis = hosts
+"""
+ADMINISTRATORS = """
+set -e
+su postgres -c 'psql -q' <<< "CREATE ROLE boss LOGIN CREATEROLE CREATEDB PASSWORD 'let-me-in'"
+for file in /etc/postgresql/*/main/pg_hba.conf; do
+    echo 'hostssl all all samenet scram-sha-256' >> $file
+done
+systemctl reload postgresql
+rabbitmq-plugins -q enable rabbitmq_management
+rabbitmqctl -q add_user boss let-me-in
+rabbitmqctl -q set_user_tags boss administrator
+"""
+
+
+@dataclass
+class Stack:
+    """A host with servers, and one that runs Airflow with them."""
+
+    servers: Host
+    host: Host
+    deployment: Deployment
+    airflow: Airflow
+    refused: Run
+    administrators: dict[str, str]
+    first_run: Run
+
+    def psql(self, query: str) -> list[str]:
+        """Ask the database's server."""
+        psql = f'cd / && runuser -u postgres -- psql -XqAt -c "{query}"'
+        return self.servers.ssh(psql).stdout.split()
+
+
+@pytest.fixture(scope="module")
+def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("foreign")
+    servers = network.host("servers", distribution="bookworm")
+    host = network.host("flow", distribution="bookworm")
+    made = _deploy_servers(servers, host, folder)
+    ca = certificates.folder(made) / "ca.crt"
+    inventory = folder / "flow.py"
+    text = (ROOT / "inventories/single.py").read_text()
+    inventory.write_text(text.replace("postgresql = rabbitmq = [host]\n", ""))
+    place = servers.address
+    deployment = Deployment(
+        str(inventory),
+        {
+            **sudo_user(host),
+            "airflow_dags": str(ROOT / "files/dags"),
+            "postgresql_url": f"postgresql://flow:{QUOTED}@{place}/flow?sslmode=verify-full",
+            "postgresql_ca": str(ca),
+            "rabbitmq_url": f"amqps://flow:{QUOTED}@{place}/flow",
+            "rabbitmq_ca": str(ca),
+        },
+        environment={"AIRFLOW_HOST": host.address},
+    )
+    refused = deployment.show("-y")
+    administrators = {
+        "postgresql_admin_url": f"postgresql://boss:let-me-in@{place}/postgres",
+        "rabbitmq_admin_url": f"http://boss:let-me-in@{place}:15672",
+    }
+    run = deployment.run(**administrators)
+    assert run.code == 0, run.output
+    secrets = json.loads((folder / ".secrets/flow.json").read_text())
+    airflow = Airflow(host.address, secrets["airflow_admin_password"], "3.3.2")
+    yield Stack(servers, host, deployment, airflow, refused, administrators, run)
+    network.drop(host)
+    network.drop(servers)
+
+
+def _deploy_servers(servers: Host, host: Host, folder: Path) -> Path:
+    """Deploy database and brokers with TLS, and give the file of their secrets."""
+    inventory = folder / "servers.py"
+    inventory.write_text(SERVERS.format(name=servers.address))
+    names = ("postgresql", "rabbitmq", "redis")
+    deployment = Deployment(
+        str(inventory),
+        {
+            **servers.data,
+            **{f"{name}_allow": [host.address] for name in names},
+            **{f"{name}_tls": True for name in names},
+            "redis_password": PASSWORD,
+        },
+    )
+    plan, run = deployment.dry(), deployment.run()
+    assert run.code == 0, run.output
+    assert plan.planned == run.changed
+    assert deployment.run().changed == []
+    servers.ssh("bash", input=ADMINISTRATORS)
+    return folder / ".secrets/servers.json"
+
+
+def test_what_is_missing_is_named_with_its_mend(stack: Stack) -> None:
+    said = stack.refused.output
+    assert stack.refused.code != 0
+    assert "CREATE ROLE flow LOGIN" in said
+    assert "CREATE DATABASE airflow_results OWNER airflow_results" in said
+    assert "make the virtual host flow and the user flow with all permissions" in said
+    assert PASSWORD not in said
+    assert QUOTED not in said
+
+
+def test_what_is_missing_is_made_by_an_administrators_login(stack: Stack) -> None:
+    assert "Foreign servers | Prepare postgresql and rabbitmq" in stack.first_run.changed
+    owner = "SELECT datname, rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba"
+    assert {"flow|flow", "airflow_results|airflow_results"} <= set(stack.psql(owner))
+    assert stack.psql("SELECT rolname FROM pg_roles WHERE rolsuper") == ["postgres"]
+    permissions = stack.servers.ssh("rabbitmqctl -q list_permissions -p flow").stdout
+    assert "flow\t.*\t.*\t.*" in permissions
+
+
+def test_nothing_of_ours_is_installed_for_them(stack: Stack) -> None:
+    packages = stack.host.ssh("dpkg-query -W -f '${Package}\\n'").stdout.split()
+    assert {"postgresql", "rabbitmq-server", "redis-server"}.isdisjoint(packages)
+
+
+def test_every_connection_is_encrypted_and_a_dag_runs(stack: Stack) -> None:
+    assert stack.airflow.run("example_three_tasks")[1] == "success"
+    ssl = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename IN"
+    assert stack.psql(f"{ssl} ('flow', 'airflow_results')") == ["t"]
+    listed = stack.servers.ssh("rabbitmqctl -q list_connections user ssl").stdout.split("\n")
+    assert {line for line in listed if line.startswith("flow")} == {"flow\ttrue"}
+    # Nobody who speaks without encryption gets as far as a password.
+    plain = f"timeout 5 bash -c '</dev/tcp/{stack.servers.address}/5672'"
+    assert stack.host.ssh(plain, check=False).returncode != 0
+    assert verify(stack.deployment).wrong == set()
+
+
+def test_the_second_run_changes_nothing(stack: Stack) -> None:
+    assert stack.deployment.dry().planned == []
+    assert stack.deployment.run().changed == []
+
+
+def test_a_certificate_of_somebody_else_is_not_believed(stack: Stack, tmp_path: Path) -> None:
+    stranger = str(certificates.authority(tmp_path).certificate)
+    run = stack.deployment.show("-y", postgresql_ca=stranger, rabbitmq_ca=stranger)
+    assert run.code != 0
+    assert "postgresql does not let Airflow in" in run.output
+    assert "certificate verify failed" in run.output
+    back = stack.deployment.run()
+    assert back.code == 0, back.output
+
+
+def test_a_backup_holds_the_foreign_database(stack: Stack) -> None:
+    made = stack.host.ssh("/opt/airflow/bin/backup").stdout.split()[-1]
+    listed = stack.host.ssh(f"tar -xOf {made} database.dump | pg_restore -l").stdout
+    assert "TABLE DATA public dag_run flow" in listed
+
+
+def test_redis_is_a_broker_too(stack: Stack) -> None:
+    ca = stack.deployment.data["rabbitmq_ca"]
+    data = {k: v for k, v in stack.deployment.data.items() if not k.startswith("rabbitmq_")}
+    data["redis_url"] = f"rediss://:{QUOTED}@{stack.servers.address}"
+    data["redis_ca"] = ca
+    deployment = Deployment(stack.deployment.inventory, data, stack.deployment.environment)
+    plan, run = deployment.dry(), deployment.run()
+    assert run.code == 0, run.output
+    assert plan.planned == run.changed
+    assert stack.airflow.run("example_three_tasks")[1] == "success"
+    assert verify(deployment).wrong == set()
+    assert deployment.run().changed == []
+    ask = "redis-cli --tls --cacert /etc/redis/airflow.crt --insecure"
+    assert "NOAUTH" in stack.servers.ssh(f"{ask} ping").stdout
+    clients = stack.servers.ssh(f"{ask} client list", input=None, check=False)
+    assert "NOAUTH" in clients.stdout
