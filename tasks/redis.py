@@ -7,7 +7,7 @@ from pyinfra.api import operation
 
 from .deploys import deploy
 from .facts import AptPackages, Watched, look
-from .operations import Commands, File, place, running
+from .operations import Commands, File, Folder, place, running
 from .resources import template
 from .settings import Settings
 from .system import of_this_host, packages
@@ -26,7 +26,7 @@ def deploy_redis(settings: Settings | None = None) -> None:
     no_open_instance(name="Keep Debian's open instance from running")
     packages(name="Install Redis", packages=[_PACKAGE])
     files = configuration(settings)
-    place(files)
+    place({DATA: Folder("redis", "redis", "750"), **files})
     running(
         name="Run Redis",
         watched=Watched(UNIT, "/run/redis-airflow/redis-server.pid", tuple(files)),
