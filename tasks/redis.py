@@ -13,9 +13,9 @@ from .settings import Settings
 from .system import of_this_host, packages
 
 UNIT = "redis-server@airflow.service"
-"""An instance of the template that Debian's package brings, with its data in DATA."""
+"""An instance of the template that Debian's package brings, which may write below /var/lib/redis alone."""
 CONFIGURATION = "/etc/redis/redis-airflow.conf"
-DATA = "/var/lib/redis-airflow"
+DATA = "/var/lib/redis/airflow"
 _PACKAGE = "redis-server"
 
 
