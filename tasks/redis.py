@@ -13,7 +13,7 @@ from .settings import Settings
 from .system import of_this_host, packages
 
 UNIT = "redis-server@airflow.service"
-"""Of the template that Debian's package brings, whose instances write below /var/lib/redis alone."""
+"""Of the template in Debian's package, whose instances write below /var/lib/redis alone."""
 CONFIGURATION = "/etc/redis/redis-airflow.conf"
 DATA = "/var/lib/redis/airflow"
 _PACKAGE = "redis-server"
