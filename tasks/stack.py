@@ -9,6 +9,7 @@ from .connection import held, send_at_once
 from .dags import deploy_dags
 from .firewall import deploy_firewall
 from .housekeeping import deploy_housekeeping
+from .objects import deploy_objects
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
 from .python import deploy_environment, deploy_link
@@ -45,6 +46,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_dags(settings)
     if settings.topology.database_here:
         deploy_database(settings)
+        deploy_objects(settings)
     barrier(name="Wait for the schema")
     if settings.airflow_components:
         deploy_services(settings, changed=changed)
