@@ -19,6 +19,7 @@ from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
 from .keys import deploy_fernet_key_rotation
+from .objects import deploy_objects
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
 from .python import deploy_python
@@ -45,6 +46,7 @@ __all__ = [
     "deploy_firewall",
     "deploy_foreign",
     "deploy_housekeeping",
+    "deploy_objects",
     "deploy_postgresql",
     "deploy_python",
     "deploy_rabbitmq",

@@ -37,11 +37,18 @@ CALLED = (
     "airflow_database.py",
     "airflow_drain.py",
     "airflow_keys.py",
+    "airflow_objects.py",
     "airflow_servers.py",
 )
 """Those that are called by their names."""
 CANARY = "verify_workers"
 """The DAG with a task for each worker."""
+# The mistake and its line, but not the text there, which may hold a secret.
+_COMPILES = (
+    f"{CURRENT}/bin/python -c 'import sys; sys.excepthook = lambda kind, error, trace:"
+    ' print("airflow_webserver_config: %s" % error, file=sys.stderr);'
+    """ compile(open(sys.argv[1], "rb").read(), "webserver_config.py", "exec")'"""
+)
 _WORKS_WITHIN = 180
 """Seconds that a component has after its start, also on a small and busy host."""
 _RETURN_WITHIN = 90
@@ -92,9 +99,10 @@ def deploy_services(
     settings = of_this_host(settings)
     here = settings.airflow_components
     units = {unit_path(component): File(unit_text(settings, component)) for component in here}
-    read = _read(settings)
-    texts = {path: file.text for path, file in {**units, **read}.items()}
-    watched = {component: _watched(component, read) for component in here}
+    read = {component: _read(settings, component) for component in here}
+    files = {path: file for each in (units, *read.values()) for path, file in each.items()}
+    texts = {path: file.text for path, file in files.items()}
+    watched = {component: _watched(component, read[component]) for component in here}
     questions = {component: question(settings, component) for component in here}
     among = (*watched.values(), *_elsewhere(here))
     removed(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
@@ -147,9 +155,12 @@ def _watched(component: Component, read: Iterable[str]) -> Watched:
     return Watched(unit_name(component), _stamp(component), (path, *read, *ENVIRONMENT_FILES))
 
 
-def _read(settings: Settings) -> dict[str, File]:
-    """Give the files of ours that every process of Airflow reads."""
-    return {**_library((*IMPORTED, *settings.release.helpers)), **configuration(settings)}
+def _read(settings: Settings, component: Component) -> dict[str, File]:
+    """Give the files of ours that a component reads."""
+    files = {**_library((*IMPORTED, *settings.release.helpers)), **configuration(settings)}
+    if component != settings.release.web:
+        files.pop(_webserver_config_path(settings), None)
+    return files
 
 
 def unit_text(settings: Settings, component: Component) -> str:
@@ -232,7 +243,23 @@ def configuration(settings: Settings) -> dict[str, File]:
         f"{settings.airflow_home}/airflow.cfg": File(cfg, group="airflow", mode="640"),
         f"{CONFIGURATION}/airflow.env": File(environment, group="airflow", mode="640"),
         f"{CONFIGURATION}/secrets.env": File(secrets, group="airflow", mode="640", secret=True),
+        **_webserver_config(settings),
     }
+
+
+def _webserver_config(settings: Settings) -> dict[str, File]:
+    """Give the user's webserver_config.py, for the web UI and for the commands about logins."""
+    source, topology = settings.airflow_webserver_config, settings.topology
+    web = settings.release.web.name in topology.components
+    if source is None or not (web or topology.database_here):
+        return {}
+    text = source.read_text(encoding="utf-8")
+    file = File(text, group="airflow", mode="640", secret=True, check=_COMPILES)
+    return {_webserver_config_path(settings): file}
+
+
+def _webserver_config_path(settings: Settings) -> str:
+    return f"{settings.airflow_home}/webserver_config.py"
 
 
 def question(settings: Settings, component: Component) -> Question:

@@ -625,6 +625,29 @@ class ForeignServers(FactBase[dict[str, dict[str, str]] | None]):
         return missing
 
 
+Difference = dict[str, list[str]]
+"""``added``, ``changed`` and ``removed`` -> names."""
+
+
+class ObjectDifferences(FactBase[dict[str, Difference] | None]):
+    """What ``airflow_objects.py`` would change of each of ``kinds``; None when it can't be asked.
+
+    What is declared goes on standard input. Before Airflow is installed there is no answer.
+    """
+
+    default = dict
+
+    def command(self, kinds: tuple[str, ...]) -> StringCommand:
+        return StringCommand(
+            f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then",
+            helper("airflow_objects.py"), "compare", *kinds, "2>/dev/null || echo null; fi",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, Difference] | None:
+        answer: dict[str, Difference] | None = json.loads(output[-1])
+        return answer
+
+
 @dataclass(frozen=True)
 class Delivered:
     """A folder on a host that files are delivered to."""

@@ -56,6 +56,8 @@ class File:
     mode: str = "644"
     secret: bool = False
     """Not shown in a diff, and private from its first byte."""
+    check: str = ""
+    """Command that has to accept the path of a new secret file before that goes live."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,9 @@ def _written_secretly(path: str, wanted: File, have: Found | None) -> Commands:
     if state.config.DIFF:
         host.log(f"Will write {path} (its contents are secret)", logger.info)
     new = QuoteString(f"{path}.new")
+    check = ("&& {", wanted.check, new, "|| { rm", new, "; false; }; }") if wanted.check else ()
     yield StringCommand(
-        "umask 077 && cat >", new, "&& chown", owner, new, "&& chmod", wanted.mode, new,
+        "umask 077 && cat >", new, *check, "&& chown", owner, new, "&& chmod", wanted.mode, new,
         "&& mv -fT", new, QuoteString(path), _stdin=wanted.text.removesuffix("\n"),
     )  # fmt: skip
 

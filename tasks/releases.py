@@ -124,6 +124,8 @@ class Release:
     """The file of ``files/lib`` that makes an administrator's login."""
     helpers: tuple[str, ...] = ()
     """Further files of ``files/lib`` that its components need."""
+    lacks: frozenset[str] = frozenset()
+    """What of the objects in code it does not know: kinds, keys as ``kind.key``, and forms."""
     health_paths: tuple[str, ...] = ("/health",)
     """Paths of the web UI that answer 200 once it works."""
 
@@ -295,6 +297,19 @@ _AIRFLOW_1_8 = Release(
     rotate_key="",
     log_reader="page_1_8",
     login_script="login_1_8.py",
+    lacks=frozenset(
+        {
+            "connections.description",
+            "letters beyond ASCII",
+            "pools.include_deferred",
+            "quoted URIs",
+            "roles",
+            "users.first_name",
+            "users.last_name",
+            "users.roles",
+            "webserver_config.py",
+        }
+    ),
     helpers=("webserver_1_8.py",),
 )
 
@@ -370,6 +385,7 @@ _AIRFLOW_1_10 = Release(
     rotate_key="rotate_fernet_key",
     log_reader="page_1_10",
     login_script="login_1_10.py",
+    lacks=frozenset({"connections.description", "pools.include_deferred"}),
     helpers=("upgrade_1_10.py",),
 )
 

@@ -17,6 +17,7 @@ from .backup import LENT, backed_up, folder_to_lend, taken_back
 from .deploys import deploy
 from .facts import helper
 from .keys import KEY, key_replaced
+from .objects import deploy_objects
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
@@ -85,6 +86,7 @@ def deploy_restore(settings: Settings | None = None) -> None:
     taken_back(name="Take the lent backup back")
     if settings.topology.database_here:
         deploy_database(settings)
+        deploy_objects(settings)
     barrier(name="Wait for the database")
     deploy_services(settings, changed=[stop])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import ipaddress
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -20,13 +22,14 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 
-from . import certificates, locks, releases, secrets, urls
+from . import certificates, declared, locks, releases, secrets, urls
 from .resources import resource
 from .wheelhouse import Wheelhouse
 
@@ -92,6 +95,7 @@ FernetKey = Annotated[SecretStr, BeforeValidator(_as_secret), AfterValidator(_fe
 Listen = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*, -]+$")]
 Network = Annotated[str, AfterValidator(_network)]
 Secret = Annotated[SecretStr, BeforeValidator(_as_secret)]
+Kind = Literal["roles", "users", "pools", "connections", "variables"]
 Scalar = bool | int | float | str | Secret
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")]
 WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$")]
@@ -242,6 +246,20 @@ class Settings(BaseModel):
     """Key that signs the web UI's sessions and requests for logs; generated."""
     airflow_jwt_secret: Secret | None = None
     """Key that signs the tokens of the API, from Airflow 3 on; generated."""
+    airflow_connections: Secret | None = None
+    """Connections: id -> URI or fields. This and the next four may be the path of a JSON file."""
+    airflow_variables: Secret | None = None
+    """Variables: name -> text, or what becomes JSON."""
+    airflow_pools: Secret | None = None
+    """Pools: name -> slots, or a mapping with `slots`, `description` and `include_deferred`."""
+    airflow_users: Secret | None = None
+    """Logins: name -> `email`, `first_name`, `last_name`, `password` and `roles`."""
+    airflow_roles: Secret | None = None
+    """Roles: name -> list of permissions such as `can_read on DAGs`."""
+    airflow_remove_objects: Annotated[tuple[Kind, ...], BeforeValidator(_as_list)] = ()
+    """Kinds of them, such as `pools`, of which all that is not declared is removed."""
+    airflow_webserver_config: Path | None = None
+    """The web server's webserver_config.py on the controller, for LDAP or OAuth."""
     airflow_secrets_file: Path | None = None
     """File of the generated secrets; default: `.secrets/<inventory>.json` beside the inventory."""
 
@@ -367,6 +385,30 @@ class Settings(BaseModel):
             raise ValueError("there is no such file or folder on this machine")
         return value
 
+    @field_validator(
+        "airflow_connections",
+        "airflow_variables",
+        "airflow_pools",
+        "airflow_users",
+        "airflow_roles",
+        mode="before",
+    )
+    @classmethod
+    def _declared(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = str(info.field_name).removeprefix("airflow_")
+        return None if value is None else declared.read(kind, value)
+
+    @field_validator("airflow_webserver_config")
+    @classmethod
+    def _is_python(cls, value: Path | None) -> Path | None:
+        try:
+            ast.parse(value.read_text(encoding="utf-8") if value else "")
+        except SyntaxError as error:
+            raise ValueError(f"line {error.lineno}: {error.msg}") from None
+        except OSError as error:
+            raise ValueError(f"it can't be read: {error.strerror}") from None
+        return value
+
     @field_validator("airflow_wheelhouse")
     @classmethod
     def _there(cls, value: SecretStr | None) -> SecretStr | None:
@@ -404,6 +446,8 @@ class Settings(BaseModel):
             self._derived_keys,
             self._mail_server,
             self._webhook,
+            self._objects,
+            self._webserver_config,
         )
         for sentence in (check() for check in checks):
             if sentence:
@@ -430,6 +474,12 @@ class Settings(BaseModel):
     def airflow_components(self) -> tuple[releases.Component, ...]:
         """The processes of Airflow that run on this host."""
         return tuple(c for c in self.release.components if c.name in self.topology.components)
+
+    @property
+    def declared(self) -> dict[str, dict[str, Any]]:
+        """What is declared: kind -> name -> content, in the order in which they need each other."""
+        texts = {kind: self.secret(f"airflow_{kind}") for kind in declared.KINDS}
+        return {kind: json.loads(text) for kind, text in texts.items() if text}
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -570,6 +620,36 @@ class Settings(BaseModel):
         url = self.secret("airflow_report_webhook")
         if url and not url.startswith(("https://", "http://")):
             return "airflow_report_webhook is no URL: give one that begins with https://"
+        return None
+
+    def _objects(self) -> str | None:
+        for kind in declared.KINDS:
+            if text := self.secret(f"airflow_{kind}"):
+                administrator = self.airflow_admin_user
+                sentence = declared.unusable(kind, text, self.release, administrator)
+                if sentence:
+                    return f"airflow_{kind}: {sentence}"
+            elif kind in self.airflow_remove_objects:
+                return (
+                    f"airflow_remove_objects would remove all {kind}: set airflow_{kind} to those"
+                    " that stay, if only to {}"
+                )
+        return None
+
+    def _webserver_config(self) -> str | None:
+        if self.airflow_webserver_config is None:
+            return None
+        if "webserver_config.py" in self.release.lacks:
+            return (
+                f"airflow_webserver_config: Airflow {self.airflow_version} knows no"
+                " webserver_config.py: leave it out"
+            )
+        for section in ("fab", "webserver"):
+            if "config_file" in self.airflow_config.get(section, {}):
+                return (
+                    f"airflow_config sets [{section}] config_file: set airflow_webserver_config"
+                    " instead"
+                )
         return None
 
     def check_placed(self, name: str) -> None:

@@ -10,6 +10,7 @@ from .dags import deploy_dags
 from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
+from .objects import deploy_objects
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
 from .python import deploy_environment, deploy_link
@@ -50,6 +51,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
     if settings.topology.database_here:
         deploy_foreign(settings)
         deploy_database(settings)
+        deploy_objects(settings)
     barrier(name="Wait for the schema")
     if settings.airflow_components:
         deploy_services(settings, changed=changed)

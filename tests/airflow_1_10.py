@@ -10,12 +10,12 @@ from tests import airflow_1_8
 class Airflow(airflow_1_8.Airflow):
     """A deployed Airflow 1.10 on one host."""
 
-    def login(self, password: str) -> requests.Session:
-        """Log in as admin with a password, right or wrong."""
+    def login(self, password: str, user: str = "admin") -> requests.Session:
+        """Log in with a password, right or wrong."""
         session = requests.Session()
         page = session.get(f"{self.url}/login/", timeout=30)
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        form = {"username": "admin", "password": password}
+        form = {"username": user, "password": password}
         form |= {"csrf_token": token[1] if token else ""}
         session.post(f"{self.url}/login/", data=form, timeout=30)
         return session

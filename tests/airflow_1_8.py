@@ -50,12 +50,12 @@ class Airflow:
         """Run a DAG to its end, and give its state."""
         return self.finish(dag, self.trigger(dag))
 
-    def login(self, password: str) -> requests.Session:
-        """Log in as admin with a password, right or wrong."""
+    def login(self, password: str, user: str = "admin") -> requests.Session:
+        """Log in with a password, right or wrong."""
         session = requests.Session()
         page = session.get(f"{self.url}/admin/airflow/login", timeout=30)
         token = re.search(r'name="_csrf_token"[^>]*value="([^"]+)"', page.text)
-        form = {"username": "admin", "password": password}
+        form = {"username": user, "password": password}
         form |= {"_csrf_token": token[1] if token else ""}
         session.post(f"{self.url}/admin/airflow/login", data=form, timeout=30)
         return session

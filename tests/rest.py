@@ -18,10 +18,10 @@ class Airflow:
         self.modern = release.startswith("3.")
         self.api = f"{self.url}/api/{'v2' if self.modern else 'v1'}"
 
-    def session(self, password: str | None = None) -> requests.Session:
-        """Log in as admin with a password, right or wrong."""
+    def session(self, password: str | None = None, user: str = "admin") -> requests.Session:
+        """Log in with a password, right or wrong."""
         session = requests.Session()
-        login = {"username": "admin", "password": password or self.password}
+        login = {"username": user, "password": password or self.password}
         if self.modern:
             answer = requests.post(f"{self.url}/auth/token", json=login, timeout=60)
             token = answer.json().get("access_token", "none") if answer.ok else "none"

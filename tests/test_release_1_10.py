@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tasks import releases
+from tests import objects
 from tests.airflow_1_10 import Airflow
 from tests.cli import Deployment
 from tests.hosts import Host, Network
@@ -107,6 +108,33 @@ def test_the_web_ui_lets_in_by_the_right_password_only(stack: Stack) -> None:
     assert "example_three_tasks" in page.text
     users = airflow.login(airflow.password).get(f"{airflow.url}/users/list/", timeout=30)
     assert "admin@localhost" in users.text  # an administrator may see this page
+
+
+def test_objects_in_code_come_and_what_is_changed_by_hand_is_mended(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """This release gives every role what a User may, whenever its web server starts."""
+    declared = objects.declared(tmp_path, roles=True)
+    declared["airflow_roles"] = {"Analyst": ["can_dag_read on java", "can_index on Airflow"]}
+    config = tmp_path / "webserver_config.py"
+    config.write_text("AUTH_TYPE = 1\nWTF_CSRF_ENABLED = True\nSESSION_COOKIE_NAME = 'seen_live'\n")
+    with_config = {**declared, "airflow_webserver_config": str(config)}
+    plan, run = stack.deployment.dry(**declared), stack.deployment.run(**declared)
+    assert (plan.planned, run.changed) == (objects.STEPS, objects.STEPS)
+    assert stack.deployment.run(**with_config).code == 0  # the web server starts anew
+    assert stack.deployment.dry(**with_config).planned == []
+    objects.check(stack.host)
+    assert "seen_live" in requests.get(f"{stack.airflow.url}/login/", timeout=30).cookies
+    objects.sql(stack.host, objects.DRIFT + "DELETE FROM ab_user_role; DELETE FROM ab_user")
+    mended = ["Database | Create the login admin", *objects.STEPS[1:]]
+    plan, run = stack.deployment.dry(**declared), stack.deployment.run(**declared)
+    assert (plan.planned, run.changed) == (mended, mended)
+    page = stack.airflow.login(objects.SECRETS["login"], "ann")
+    assert "java" in page.get(f"{stack.airflow.url}/home", timeout=30).text
+    config.write_text("match 1:\n    case _:\n        pass\n")  # not in this Python
+    broken = stack.deployment.show("-y", **with_config)
+    assert broken.code != 0
+    assert "airflow_webserver_config: invalid syntax (webserver_config.py, line 1)" in broken.output
 
 
 def test_the_experimental_api_lets_nobody_in(stack: Stack) -> None:

@@ -1,5 +1,6 @@
 """Settings: what an inventory says, completed and refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 from pyinfra.api import HiddenValue
 
 from tasks import Settings, SettingsError
+from tasks.declared import KINDS
+from tasks.settings import is_secret
 from tests import made_up
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -142,6 +145,78 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rabbitmq_user": "a:b"}, "rabbitmq_user can't be 'a:b'"),
     ({"rabbitmq_consumer_timeout": 59}, "rabbitmq_consumer_timeout can't be 59"),
     ({"rabbitmq_consumer_timeout": 31622401}, "rabbitmq_consumer_timeout can't be 31622401"),
+    (
+        {"airflow_connections": {"a b": "http://x"}},
+        "airflow_connections: in a b: string should match",
+    ),
+    ({"airflow_connections": {"x": {"host": "x"}}}, "in x: give an URI, or at least conn_type"),
+    (
+        {"airflow_connections": {"x": {"uri": "http://x", "port": 1}}},
+        "in x: give an URI or fields, not both: leave out port",
+    ),
+    ({"airflow_connections": {"x": "geheim"}}, "in x, uri: give TYPE://LOGIN:PASSWORD@HOST"),
+    ({"airflow_connections": {"x": "http://a:geheim#@b:1"}}, "special characters as %xx"),
+    (
+        {"airflow_connections": {"x": {"conn_type": "http", "extra": "geheim"}}},
+        "in x, extra: give a mapping, or one as JSON",
+    ),
+    (
+        {"airflow_connections": {"x": {"conn_type": "http", "pasword": "geheim"}}},
+        "in x, pasword: extra inputs are not permitted",
+    ),
+    ({"airflow_connections": "no/file.json"}, "the file no/file.json can't be read: No such file"),
+    ({"airflow_variables": "README.md"}, "the file README.md is no JSON: line 1"),
+    ({"airflow_variables": ["geheim"]}, "airflow_variables: input should be a valid dictionary"),
+    ({"airflow_pools": {"x": -2}}, "airflow_pools: in x, slots: input should be greater than"),
+    ({"airflow_pools": {"x": {"slot": 1}}}, "airflow_pools: in x, slots: field required"),
+    ({"airflow_users": {"x": {"email": "x"}}}, "airflow_users: in x, email: string should match"),
+    ({"airflow_users": {"x": {"email": "a@b"}}}, "airflow_users: x has no roles: give some"),
+    (
+        {"airflow_users": {"x": {"email": "a@b", "roles": "Op", "password": "airflow"}}},
+        "the password of x is empty or one that everybody knows",
+    ),
+    (
+        {"airflow_users": {"Admin": {"email": "a@b", "roles": "Op"}}},
+        "Admin is the administrator: see airflow_admin_password",
+    ),
+    ({"airflow_roles": {"x": ["can_read"]}}, "in x, 0: give ACTION on RESOURCE"),
+    ({"airflow_roles": {"Viewer": []}}, "Airflow itself says what Viewer may"),
+    ({"airflow_remove_objects": "pool"}, "airflow_remove_objects can't be 'pool'"),
+    ({"airflow_remove_objects": "pools"}, "would remove all pools: set airflow_pools to those"),
+    ({"airflow_version": "1.8.2", "airflow_roles": {}}, "Airflow 1.8.2 knows no roles"),
+    (
+        {"airflow_version": "1.8.2", "airflow_users": {"x": {"email": "a@b", "roles": "Op"}}},
+        "knows no roles of users, which x has",
+    ),
+    (
+        {"airflow_version": "1.8.2", "airflow_users": {"x": {"email": "a@b"}}},
+        "airflow_users: x has no password: give some",
+    ),
+    (
+        {"airflow_version": "1.8.2", "airflow_connections": {"x": "http://a:%20@b"}},
+        "reads no % or ? in an URI: give fields for x",
+    ),
+    (
+        {"airflow_version": "1.8.2", "airflow_variables": {"x": "d\u00e9j\u00e0"}},
+        "keeps ASCII alone: see x",
+    ),
+    (
+        {
+            "airflow_version": "1.10.15",
+            "airflow_pools": {"x": {"slots": 1, "include_deferred": True}},
+        },
+        "knows no include_deferred of pools, which x has",
+    ),
+    (
+        {"airflow_version": "1.8.2", "airflow_webserver_config": "config.py"},
+        "Airflow 1.8.2 knows no webserver_config.py",
+    ),
+    ({"airflow_webserver_config": "no.py"}, "airflow_webserver_config can't be 'no.py': it can't"),
+    ({"airflow_webserver_config": "README.md"}, "'README.md': line "),
+    (
+        {"airflow_webserver_config": "config.py", "airflow_config": {"fab": {"config_file": "x"}}},
+        "sets [fab] config_file: set airflow_webserver_config instead",
+    ),
     ({"rabbitmq_node_name": "rabbit"}, "rabbitmq_node_name can't be 'rabbit'"),
     ({"rabbitmq_node_name": "rabbit@"}, "rabbitmq_node_name can't be 'rabbit@'"),
 ]
@@ -156,6 +231,7 @@ def test_a_wrong_setting_is_refused_in_one_sentence(
     message = str(refusal.value)
     assert sentence in message
     assert "\n" not in message
+    assert "geheim" not in message
     assert not (tmp_path / "secrets.json").exists()
 
 
@@ -294,3 +370,32 @@ def test_settings_of_another_project_are_completed(tmp_path: Path) -> None:
     settings = Settings.of(made_up.host({"db": ["a"]}, "a"), given)
     assert settings.postgresql_port == 5433
     assert settings.secret("postgresql_password")
+
+
+def test_objects_are_taken_from_mappings_and_files_alike_and_not_shown(tmp_path: Path) -> None:
+    fields = {"conn_type": "http", "schema": "s", "extra": {"token": HiddenValue("geheim")}}
+    variables = {"text": "x", "list": [1, None]}
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    given = made_up.settings(
+        tmp_path / "s",
+        airflow_connections={"fields": fields, "uri": HiddenValue("http://a:geheim@b/c")},
+        airflow_variables=tmp_path / "variables.json",
+        airflow_pools={"two": 2},
+        airflow_roles={"r": ["can_read on DAGs", "menu access on Docs"]},
+        airflow_users={"u": {"email": "u@example.com", "roles": "r, Op", "password": "geheim"}},
+    )
+    assert given.declared == {
+        "roles": {"r": ["can read on DAGs", "menu access on Docs"]},
+        "users": {"u": {"email": "u@example.com", "roles": ["r", "Op"], "password": "geheim"}},
+        "pools": {"two": {"slots": 2}},
+        "connections": {
+            "fields": {"conn_type": "http", "schema": "s", "extra": '{"token": "geheim"}'},
+            "uri": {"uri": "http://a:geheim@b/c"},
+        },
+        "variables": variables,
+    }
+    assert list(given.declared) == list(KINDS)
+    assert "geheim" not in repr(given)
+    again = {f"airflow_{kind}": content for kind, content in given.declared.items()}
+    assert made_up.settings(tmp_path / "s", **again).declared == given.declared
+    assert all(is_secret(f"airflow_{kind}") for kind in KINDS)

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from tasks.secrets import GENERATORS
+from tests import objects
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
 from tests.receivers import Receivers
@@ -38,6 +41,8 @@ class Stack:
     secrets: dict[str, str]
     seen: str
     """What a stranger on the host could see while it was deployed."""
+    objects: dict[str, Any]
+    """Settings of the objects in code that the first run was given, and no later one."""
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} on {case[1]}")
@@ -60,12 +65,13 @@ def stack(
             "POSTGRESQL_PASSWORD": AWKWARD,
         },
     )
+    declared = objects.declared(secrets.parent, roles=True)
     with watched(host) as seen:
-        run = deployment.show("-y", "-vvv", "--diff")
+        run = deployment.show("-y", "-vvv", "--diff", **declared)
     assert run.code == 0, run.output
     known = json.loads(secrets.read_text()) | {"postgresql_password": AWKWARD}
     airflow = Airflow(host.address, known["airflow_admin_password"], release)
-    yield Stack(host, deployment, run, airflow, known, seen.text)
+    yield Stack(host, deployment, run, airflow, known, seen.text, declared)
     network.drop(host)
 
 
@@ -97,9 +103,117 @@ def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -
     check_unit_reports(receivers, stack.host, "airflow-triggerer")
 
 
+def test_objects_in_code_are_there_after_the_first_run(stack: Stack) -> None:
+    objects.check(stack.host)
+    airflow = stack.airflow
+    ann = airflow.session(objects.SECRETS["login"], "ann")
+    assert ann.get(f"{airflow.api}/dags", timeout=60).ok
+    assert ann.get(f"{airflow.api}/connections", timeout=60).status_code == 403
+    wrong = airflow.session("wrong", "ann")
+    assert wrong.get(f"{airflow.api}/dags", timeout=60).status_code in (401, 403)
+    assert stack.deployment.dry(**stack.objects).planned == []
+
+
+ROLE_DRIFT = """
+UPDATE ab_user SET email = 'x@example.com', password = 'x', active = false WHERE username = 'ann';
+DELETE FROM ab_permission_view_role WHERE role_id = (SELECT id FROM ab_role WHERE name = 'Analyst');
+"""
+
+
+def test_objects_changed_by_hand_are_mended_and_named(stack: Stack) -> None:
+    objects.sql(stack.host, objects.DRIFT + ROLE_DRIFT)
+    plan = stack.deployment.dry(**stack.objects)
+    told = stack.deployment.show("--dry", "--diff", **stack.objects)
+    run = stack.deployment.run(**stack.objects)
+    assert (plan.planned, run.changed) == (objects.STEPS, objects.STEPS)
+    for sentence in (
+        "Will change roles: Analyst",
+        "Will change users: ann",
+        "Will change pools: wide",
+        "Will change connections: lake, mart",
+        "Will add variables: limits",
+    ):
+        assert sentence in told.output
+    assert shown(objects.SECRETS, told.output) == []
+    objects.check(stack.host)
+    ann = stack.airflow.session(objects.SECRETS["login"], "ann")
+    assert ann.get(f"{stack.airflow.api}/dags", timeout=60).ok
+    run = stack.deployment.run(**stack.objects)
+    assert (run.code, run.changed) == (0, [])
+
+
+def test_what_is_not_declared_goes_only_when_that_is_asked_for(stack: Stack) -> None:
+    airflow = stack.airflow
+    airflow.call("POST", "variables", key="mine", value="1")
+    airflow.call("POST", "pools", name="mine", slots=1)
+    assert stack.deployment.dry(**stack.objects).planned == []
+    less = {
+        **stack.objects,
+        "airflow_users": {},
+        "airflow_remove_objects": "users,pools,variables",
+    }
+    steps = [objects.STEPS[n] for n in (1, 2, 4)]
+    plan, run = stack.deployment.dry(**less), stack.deployment.run(**less)
+    assert (plan.planned, run.changed) == (steps, steps)
+    assert stack.deployment.dry(**less).planned == []
+    assert objects.sql(stack.host, "SELECT username FROM ab_user") == [["admin"]]
+    assert ["default_pool"] in objects.sql(stack.host, "SELECT pool FROM slot_pool")
+    objects.check(stack.host)
+
+
+def test_a_permission_that_airflow_does_not_know_is_told(stack: Stack) -> None:
+    run = stack.deployment.show("-y", airflow_roles={"Analyst": ["can_raed on DAGs"]})
+    assert run.code != 0
+    assert (
+        "Airflow has no permission can raed on DAGs: did you mean can read on DAGs?" in run.output
+    )
+
+
+WEBSERVER_CONFIG = """
+AUTH_TYPE = 1
+WTF_CSRF_ENABLED = True
+SESSION_COOKIE_NAME = "seen_live"
+CLIENT_SECRET = "client-s3cret"
+"""
+
+
+def test_a_webserver_config_goes_live_and_a_broken_one_nowhere(
+    stack: Stack, tmp_path: Path
+) -> None:
+    path = "/var/lib/airflow/webserver_config.py"
+    theirs = stack.host.ssh(f"cat {path}", check=False).stdout
+    file = tmp_path / "webserver_config.py"
+    setting = {"airflow_webserver_config": str(file)}
+    file.write_text(WEBSERVER_CONFIG + "CLIENT_SECRET = 'client-s3cret\n")
+    broken = stack.deployment.show("-y", **setting)
+    assert broken.code != 0
+    assert f"airflow_webserver_config can't be '{file}': line 6: unterminated" in broken.output
+    assert "client-s3cret" not in broken.output
+    assert stack.host.ssh(f"cat {path}", check=False).stdout == theirs
+    file.write_text(WEBSERVER_CONFIG)
+    web = "API server" if stack.airflow.modern else "web server"
+    unit = "airflow-api-server" if stack.airflow.modern else "airflow-webserver"
+    steps = [
+        f"Airflow | Write {path}",
+        f"Services | Run {unit}.service",
+        f"Services | Wait until the {web} works",
+    ]
+    plan = stack.deployment.dry(**setting)
+    with watched(stack.host) as seen:
+        run = stack.deployment.show("-y", "-vvv", "--diff", **setting)
+    assert (plan.planned, run.code) == (steps, 0)
+    assert "client-s3cret" not in seen.text + run.output
+    assert stack.deployment.dry(**setting).planned == []
+    login = f"{stack.airflow.url}{'/auth' if stack.airflow.modern else ''}/login/"
+    assert "seen_live" in requests.get(login, timeout=60).cookies
+    assert stack.host.ssh(f"stat -c '%U:%G %a' {path}").stdout == "root:airflow 640\n"
+    assert stack.deployment.dry().planned == []  # without the setting it stays as it is
+
+
 def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:
-    secrets = {name: stack.secrets[name] for name in GENERATORS}
+    secrets = {name: stack.secrets[name] for name in GENERATORS} | objects.SECRETS
     assert "airflow_probe.py" in stack.seen
+    assert "airflow_objects.py" in stack.seen
     assert shown(secrets, stack.seen) == []
     assert "/etc/airflow/secrets.env" in stack.run.output
     assert shown(secrets, stack.run.output) == []
@@ -107,12 +221,14 @@ def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:
 
 def test_no_option_and_no_failure_shows_a_secret(stack: Stack) -> None:
     secrets = {name: stack.secrets[name] for name in GENERATORS}
+    given = secrets | stack.objects
+    secrets |= objects.SECRETS
     show = stack.deployment.show
     said = [
-        show("--dry", "--json", "-vvv").output,
-        show("--dry", "--debug-all", "-vvv", "--diff").output,
-        show("--debug-operations", "--json").output,
-        replace(stack.deployment, deploy="debug-inventory").show(**secrets).output,
+        show("--dry", "--json", "-vvv", **stack.objects).output,
+        show("--dry", "--debug-all", "-vvv", "--diff", **stack.objects).output,
+        show("--debug-operations", "--json", **stack.objects).output,
+        replace(stack.deployment, deploy="debug-inventory").show(**given).output,
     ]
     stack.host.ssh("mv /usr/bin/psql /usr/bin/psql.away")
     failed = show("-y", "-vvv", "--diff")

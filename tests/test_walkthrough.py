@@ -6,10 +6,12 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from tests import objects
 from tests.airflow_1_8 import Airflow
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
@@ -65,6 +67,8 @@ class Stack:
     fresh_plan: Run
     untouched: bool
     first_run: Run
+    objects: dict[str, Any]
+    """Settings of the objects in code that the first run was given, and no later one."""
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +83,13 @@ def stack(
         environment={"AIRFLOW_HOST": host.address},
     )
     before = host.ssh(LISTING).stdout
-    plan = deployment.dry()
+    declared = objects.declared(secrets.parent, roles=False)
+    plan = deployment.dry(**declared)
     untouched = host.ssh(LISTING).stdout == before
-    run = deployment.run()
+    run = deployment.run(**declared)
     assert run.code == 0, run.output
     password = json.loads(secrets.read_text())["airflow_admin_password"]
-    yield Stack(host, deployment, Airflow(host, password), plan, untouched, run)
+    yield Stack(host, deployment, Airflow(host, password), plan, untouched, run, declared)
     network.drop(host)
 
 
@@ -99,6 +104,7 @@ def test_a_dry_run_on_the_fresh_host_lists_every_step_and_touches_nothing(stack:
         "Python | Make the environment of Airflow 1.8.2",
         "Airflow | Write /var/lib/airflow/airflow.cfg",
         "Database | Bring the schema to the release",
+        *objects.STEPS[1:],
         "Services | Run airflow-worker.service",
     ):
         assert step in stack.fresh_plan.planned
@@ -160,6 +166,30 @@ def test_the_web_ui_lets_in_by_the_right_password_only(stack: Stack) -> None:
     assert "Sign in" in airflow.login("wrong").get(f"{airflow.url}/admin/", timeout=30).text
     page = airflow.login(airflow.password).get(f"{airflow.url}/admin/", timeout=30)
     assert "example_three_tasks" in page.text
+
+
+def test_objects_in_code_are_there_and_what_is_changed_by_hand_is_mended(stack: Stack) -> None:
+    objects.check(stack.host)
+    drift = "UPDATE users SET email = 'x', password = 'x' WHERE username = 'ann';"
+    objects.sql(stack.host, objects.DRIFT + drift)
+    plan, run = stack.deployment.dry(**stack.objects), stack.deployment.run(**stack.objects)
+    assert (plan.planned, run.changed) == (objects.STEPS[1:], objects.STEPS[1:])
+    assert stack.deployment.dry(**stack.objects).planned == []
+    objects.check(stack.host)
+    page = stack.airflow.login(objects.SECRETS["login"], "ann")
+    assert "example_three_tasks" in page.get(f"{stack.airflow.url}/admin/", timeout=30).text
+
+
+def test_an_object_that_is_not_declared_goes_only_when_that_is_asked_for(stack: Stack) -> None:
+    stack.host.ssh("airflow variables --set mine 1")
+    steps = [objects.STEPS[1], objects.STEPS[4]]
+    less = {**stack.objects, "airflow_users": {}}
+    assert stack.deployment.dry(**less).planned == []
+    less["airflow_remove_objects"] = "users,variables"
+    plan, run = stack.deployment.dry(**less), stack.deployment.run(**less)
+    assert (plan.planned, run.changed) == (steps, steps)
+    assert objects.sql(stack.host, "SELECT username FROM users") == [["admin"]]
+    objects.check(stack.host)
 
 
 def test_the_experimental_api_lets_nobody_in(stack: Stack) -> None:

@@ -1,0 +1,347 @@
+"""Compare the objects that are declared with those that Airflow has, or bring a kind up to date:
+
+    airflow_objects.py compare KIND...
+    airflow_objects.py KIND
+
+A kind is connections, variables, pools, users or roles. On standard input is JSON: kind -> name ->
+content, beside "remove", the kinds of which nothing else may be left, "administrator", a login that
+always is, and "roles_known". To compare prints KIND -> added, changed or removed -> names, as JSON
+in the last line. Values are never printed.
+"""
+
+from __future__ import print_function
+
+import difflib
+import json
+import sys
+
+from airflow import models, settings
+from airflow_probe import matches
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+
+BUILT_IN = ("Admin", "Op", "Public", "User", "Viewer")
+
+
+class Kind(object):
+    """How objects of one kind are read, compared and written."""
+
+    kept = ()
+    """Names that are never removed."""
+
+    def new(self, name):
+        return self.model(**{self.key: name})
+
+
+class Connections(Kind):
+    """A connection is what is declared, and nothing more; only a description stays."""
+
+    key = "conn_id"
+    model = models.Connection
+
+    def content(self, wanted):
+        made = self.model(uri=wanted["uri"]) if "uri" in wanted else None
+        fields = ("conn_type", "host", "login", "password", "schema", "port", "extra")
+        content = {name: getattr(made, name) if made else wanted.get(name) for name in fields}
+        content.update((name, wanted[name]) for name in ("description",) if name in wanted)
+        return {name: value or None for name, value in content.items()}
+
+    def same(self, row, wanted):
+        content = self.content(wanted)
+        have = {name: getattr(row, name) or None for name in content}
+        return meaning(have) == meaning(content)
+
+    def fill(self, row, wanted):
+        for name, value in self.content(wanted).items():
+            setattr(row, name, value)
+            # Airflow leaves a secret as it was when it is to be none.
+            if name == "password" and value is None:
+                row._password, row.is_encrypted = None, False
+            if name == "extra" and value is None:
+                row._extra, row.is_extra_encrypted = None, False
+
+
+def meaning(content):
+    """Take the extra for what it says, however it is written."""
+    try:
+        return dict(content, extra=json.loads(content["extra"] or "null"))
+    except ValueError:
+        return content
+
+
+class Variables(Kind):
+    key = "key"
+    model = models.Variable
+
+    def same(self, row, wanted):
+        have = row.get_val()
+        return have == wanted if isinstance(wanted, type(u"")) else json.loads(have) == wanted
+
+    def fill(self, row, wanted):
+        text = wanted if isinstance(wanted, type(u"")) else json.dumps(wanted, indent=2)
+        row.set_val(text)
+        if not text:  # which Airflow 1 does not write
+            row._val, row.is_encrypted = text, False
+
+
+class Pools(Kind):
+    key = "pool"
+    model = models.Pool
+    kept = ("default_pool",)
+
+    def same(self, row, wanted):
+        return all(getattr(row, name) == value for name, value in wanted.items())
+
+    def fill(self, row, wanted):
+        if row.id is None and hasattr(self.model, "include_deferred"):
+            row.include_deferred = False
+        for name, value in wanted.items():
+            setattr(row, name, value)
+
+
+class PasswordUsers(Kind):
+    """Logins of Airflow 1.8, which knows no roles."""
+
+    key = "username"
+
+    def __init__(self):
+        from airflow.contrib.auth.backends.password_auth import PasswordUser
+
+        self.model = PasswordUser
+
+    def new(self, name):
+        user = self.model(models.User())
+        user.username = name
+        return user
+
+    def same(self, row, wanted):
+        return row.email == wanted["email"] and has_password(row, wanted)
+
+    def fill(self, row, wanted):
+        row.email = wanted["email"]
+        if not has_password(row, wanted):
+            row._set_password = wanted["password"]
+
+
+class Users(Kind):
+    """Logins of the UI with roles; what is not declared of one stays."""
+
+    key = "username"
+
+    def __init__(self):
+        self.security = Security()
+        self.model = self.security.User
+
+    def new(self, name):
+        return self.model(username=name, first_name=name, last_name="")
+
+    def same(self, row, wanted):
+        plain = all(getattr(row, name) == wanted[name] for name in self.plain(wanted))
+        roles = {role.name for role in row.roles} == set(wanted["roles"])
+        return plain and roles and row.active and has_password(row, wanted)
+
+    def plain(self, wanted):
+        return [name for name in ("email", "first_name", "last_name") if name in wanted]
+
+    def fill(self, row, wanted):
+        from werkzeug.security import generate_password_hash
+
+        for name in self.plain(wanted):
+            setattr(row, name, wanted[name])
+        row.active = True
+        if not has_password(row, wanted):
+            row.password = generate_password_hash(wanted["password"])
+        roles = {role.name: role for role in settings.Session().query(self.security.Role)}
+        row.roles = [known(name, roles, "role") for name in wanted["roles"]]
+
+
+def has_password(user, wanted):
+    password = wanted.get("password")
+    if password is None:
+        return True
+    return bool(user.password) and matches(password.encode("utf-8"), user.password)
+
+
+class Roles(Kind):
+    """A role may what is declared, what Airflow gives to every role, and what DAGs give to it."""
+
+    key = "name"
+    kept = BUILT_IN
+
+    def __init__(self):
+        self.security = Security()
+        self.model = self.security.Role
+
+    def stays(self):
+        """Give the permissions that Airflow gives to every role whenever its web server starts."""
+        if not self.security.by_dag_name:
+            return {"can read on Website"}
+        query = settings.Session().query(self.model).filter(self.model.name == "User")
+        return {str(each) for user in query for each in user.permissions}
+
+    def ours(self, permissions, wanted):
+        """Tell those of ``permissions`` that only a declaration gives."""
+        free = self.stays() - set(wanted)
+        return {p for p in permissions if p not in free and (p in wanted or not self.of_dag(p))}
+
+    def of_dag(self, permission):
+        action, _, resource = permission.partition(" on ")
+        if self.security.by_dag_name:
+            return action in ("can dag read", "can dag edit") and resource != "all_dags"
+        return resource.startswith(("DAG:", "DAG Run:"))
+
+    def same(self, row, wanted):
+        return self.ours([str(each) for each in row.permissions], wanted) == set(wanted)
+
+    def fill(self, row, wanted):
+        have = {str(each): each for each in row.permissions}
+        ours = self.ours(have, wanted)
+        row.permissions = [each for text, each in have.items() if text not in ours] + [
+            have.get(text) or self.permission(text) for text in sorted(set(wanted))
+        ]
+
+    def permission(self, text):
+        """Find a permission; that of a DAG may be made before the DAG is read."""
+        session = settings.Session()
+        permissions = {str(each): each for each in session.query(self.security.Permission)}
+        action, _, resource = text.partition(" on ")
+        if text in permissions or not self.of_dag(text):
+            return known(text, permissions, "permission")
+        actions = {each.name.replace("_", " "): each for each in session.query(self.security.Action)}
+        resources = {each.name: each for each in session.query(self.security.Resource)}
+        made = self.security.permission(
+            known(action, actions, "action"),
+            resources.get(resource) or self.security.Resource(name=resource),
+        )
+        session.add(made)
+        session.flush()
+        return made
+
+
+def known(name, among, what):
+    if name not in among:
+        near = difflib.get_close_matches(name, among, n=1)
+        hint = "did you mean {}?".format(near[0]) if near else "see the web UI's list"
+        sys.exit("Airflow has no {} {}: {}".format(what, name, hint))
+    return among[name]
+
+
+class Security(object):
+    """The models of logins and roles, by the names of Airflow 2 and 3."""
+
+    def __init__(self):
+        try:
+            from airflow.providers.fab.auth_manager.models import (
+                Action,
+                Permission,
+                Resource,
+                Role,
+                User,
+            )
+
+            self.by_dag_name = False
+            self.permission = lambda action, resource: Permission(action=action, resource=resource)
+        except ImportError:
+            from flask_appbuilder.security.sqla.models import Permission as Action
+            from flask_appbuilder.security.sqla.models import PermissionView as Permission
+            from flask_appbuilder.security.sqla.models import Role, User
+            from flask_appbuilder.security.sqla.models import ViewMenu as Resource
+
+            # Airflow 1.10 calls a DAG's resource by its bare name.
+            self.by_dag_name = True
+            self.permission = lambda action, resource: Permission(
+                permission=action, view_menu=resource
+            )
+        self.Action, self.Permission, self.Resource = Action, Permission, Resource
+        self.Role, self.User = Role, User
+
+
+def handler(kind, declared):
+    classes = {
+        "connections": Connections,
+        "variables": Variables,
+        "pools": Pools,
+        "users": Users if declared["roles_known"] else PasswordUsers,
+        "roles": Roles,
+    }
+    handled = classes[kind]()
+    if kind == "users":
+        handled.kept = (declared["administrator"],)
+    return handled
+
+
+def compare(kind, declared):
+    """Give the handler of a kind, its rows by name, and the names of what differs."""
+    handled, wanted, rows = handler(kind, declared), declared[kind], {}
+    for row in settings.Session().query(handled.model):
+        # Airflow 1 may have several connections of one name.
+        rows.setdefault(getattr(row, handled.key), []).append(row)
+    rows.pop(None, None)
+    gone = set(rows) - set(wanted) - set(handled.kept) if kind in declared["remove"] else ()
+    changed = [
+        name
+        for name in wanted
+        if not all(same(handled, row, wanted[name]) for row in rows.get(name, ()))
+    ]
+    difference = {
+        "added": sorted(set(wanted) - set(rows)),
+        "changed": sorted(changed),
+        "removed": sorted(gone),
+    }
+    return handled, rows, difference
+
+
+def same(handled, row, wanted):
+    try:
+        return handled.same(row, wanted)
+    except SQLAlchemyError:
+        raise
+    except Exception:  # a secret of another key, a value that is no JSON, ...
+        return False
+
+
+def difference(kind, declared):
+    try:
+        return compare(kind, declared)[2]
+    except (ImportError, ProgrammingError):  # an older release, or no schema yet
+        settings.Session().rollback()
+        return {"added": sorted(declared[kind]), "changed": [], "removed": []}
+
+
+def bring(kind, declared):
+    session = settings.Session()
+    handled, rows, found = compare(kind, declared)
+    for name in found["added"]:
+        row = handled.new(name)
+        fill(handled, row, name, declared[kind])
+        session.add(row)
+    for name in found["changed"]:
+        for row in rows[name]:
+            fill(handled, row, name, declared[kind])
+    for name in found["removed"]:
+        for row in rows[name]:
+            session.delete(row)
+    session.commit()
+
+
+def fill(handled, row, name, wanted):
+    try:
+        handled.fill(row, wanted[name])
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # whose text could have a value
+        sys.exit("{} can't be used: {}".format(name, type(error).__name__))
+
+
+def main(what, *kinds):
+    declared = json.load(sys.stdin)
+    try:
+        if what == "compare":
+            print(json.dumps({kind: difference(kind, declared) for kind in kinds}))
+        else:
+            bring(what, declared)
+    except SQLAlchemyError as error:  # the text of which has the values
+        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        sys.exit("the {} can't be brought up to date: {}".format(what, reason))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Objects kept in code: connections, variables, pools, users and roles of Airflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+from pyinfra import host, logger, state
+from pyinfra.api import StringCommand, operation
+
+from .deploys import deploy
+from .facts import ObjectDifferences, helper, look
+from .operations import Commands, can_not_be_asked
+from .settings import Settings
+
+_WORDS = {"added": "add", "changed": "change", "removed": "remove"}
+
+
+@deploy("Objects")
+def deploy_objects(settings: Settings | None = None) -> None:
+    """Bring the objects that the inventory declares up to date, from one host for all.
+
+    Other objects stay, unless ``airflow_remove_objects`` names their kind.
+    """
+    settings = Settings.of(host, settings)
+    declared = settings.declared
+    text = json.dumps(
+        {
+            **declared,
+            "remove": settings.airflow_remove_objects,
+            "administrator": settings.airflow_admin_user,
+            "roles_known": "roles" not in settings.release.lacks,
+        }
+    )
+    for kind in host.loop(declared):
+        up_to_date(
+            name=f"Bring the {kind} up to date",
+            kind=kind,
+            anything=bool(declared[kind]),
+            among=tuple(declared),
+            text=text,
+        )
+
+
+@operation()
+def up_to_date(kind: str, *, anything: bool, among: tuple[str, ...], text: str) -> Commands:
+    """Bring one kind of objects to what is declared; ``text`` has all kinds as JSON.
+
+    They are compared in one look, for the kinds ``among``. ``anything`` tells whether any is
+    declared.
+    """
+    differences = look(ObjectDifferences, stdin=StringIO(text), kinds=among)
+    if differences is not None and kind in differences:
+        if not any(differences[kind].values()):
+            host.noop(f"the {kind} are as declared")
+            return
+        _tell(kind, differences[kind])
+    elif can_not_be_asked(differences) or (differences == {} and not anything):
+        host.noop(f"the {kind} are taken to be as declared")
+        return
+    yield StringCommand(helper("airflow_objects.py"), kind, _stdin=text)
+
+
+def _tell(kind: str, difference: Mapping[str, Sequence[str]]) -> None:
+    if state.config.DIFF:
+        for what, names in difference.items():
+            if names:
+                host.log(f"Will {_WORDS[what]} {kind}: {', '.join(names)}", logger.info)
