@@ -18,6 +18,7 @@ from .drain import deploy_drain
 from .firewall import deploy_firewall
 from .housekeeping import deploy_housekeeping
 from .keys import deploy_fernet_key_rotation
+from .monitoring import deploy_monitoring
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
 from .python import deploy_python
@@ -42,6 +43,7 @@ __all__ = [
     "deploy_fernet_key_rotation",
     "deploy_firewall",
     "deploy_housekeeping",
+    "deploy_monitoring",
     "deploy_postgresql",
     "deploy_python",
     "deploy_rabbitmq",

@@ -87,20 +87,24 @@ def _split(settings: Settings) -> tuple[Sections, Sections]:
 def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
     """Give each (section, key) its value: the last source that sets it wins."""
     release = settings.release
-    merged: dict[tuple[str, str], Scalar] = {
+    meant = {
         key: _meanings(settings)[name]()
         for name, key in release.keys.items()
         if name not in settings.withheld
     }
+    merged = {key: value for key, value in meant.items() if value is not None}
     for source in (release.defaults, settings.airflow_config):
         for section, keys in source.items():
             merged.update({(section, key): value for key, value in keys.items()})
     return merged
 
 
-def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
-    """Give each value by what it means; the release knows the names and which it has."""
-    home = settings.airflow_home
+def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
+    """Give each value by what it means, and None for one that is left to Airflow.
+
+    The release knows the names and which it has.
+    """
+    home, statsd = settings.airflow_home, settings.topology.statsd
     return {
         "home": lambda: home,
         "dags": lambda: f"{home}/dags",
@@ -124,6 +128,12 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
         "triggerer_log_port": lambda: settings.airflow_triggerer_log_port,
         "default_queue": lambda: settings.airflow_default_queue,
         "parser_logs": lambda: f"{LOGS}/scheduler",
+        "remote_logging": lambda: settings.airflow_remote_logs and "True",
+        "remote_log_folder": lambda: settings.airflow_remote_logs,
+        "remote_log_connection": lambda: settings.airflow_remote_logs_connection,
+        "statsd_on": lambda: statsd and "True",
+        "statsd_host": lambda: statsd,
+        "statsd_port": lambda: settings.monitoring_statsd_port if statsd else None,
         "parser_manager_log": lambda: f"{LOGS}/dag_processor_manager.log",
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .releases import Component
+from .releases import EXPORTERS, Component
 from .settings import Settings, SettingsError
 
 _SYSTEM = 100
@@ -16,6 +16,8 @@ _POSTGRESQL = 60
 """What PostgreSQL takes beside its shared buffers, with the connections of one Airflow."""
 _RABBITMQ = 100
 """What the broker takes with Airflow's few small messages."""
+_EXPORTERS = {"statsd_exporter": 15, "postgresql_exporter": 20, "rabbitmq_exporter": 20}
+"""What the exporters of metrics take."""
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -66,6 +68,7 @@ def needs(settings: Settings) -> dict[str, int]:
     backends = {
         "postgresql": _POSTGRESQL + (settings.postgresql_shared_buffers or 0),
         "rabbitmq": _RABBITMQ,
+        **_EXPORTERS,
     }
     return {
         "the system": _SYSTEM,
@@ -102,7 +105,7 @@ def _with(settings: Settings, **numbers: int) -> Settings:
 
 
 def _alone(settings: Settings, name: str) -> bool:
-    return settings.topology.components == {name}
+    return settings.topology.components - set(EXPORTERS) == {name}
 
 
 def _shared_buffers(settings: Settings, machine: Machine) -> int:

@@ -9,6 +9,7 @@ from .connection import held, send_at_once
 from .dags import deploy_dags
 from .firewall import deploy_firewall
 from .housekeeping import deploy_housekeeping
+from .monitoring import deploy_monitoring
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
 from .python import deploy_environment, deploy_link
@@ -32,8 +33,10 @@ def deploy_stack(settings: Settings | None = None) -> None:
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings, keep_access=True)
+    broker = []
     if "rabbitmq" in settings.topology.components:
-        deploy_rabbitmq(settings)
+        broker = deploy_rabbitmq(settings)
+    deploy_monitoring(settings, broker=broker)
     barrier(name="Wait for the database and the broker")
     if settings.airflow_components:
         before = release_before(settings)
