@@ -19,6 +19,7 @@ from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
 from .keys import deploy_fernet_key_rotation
+from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
@@ -46,6 +47,7 @@ __all__ = [
     "deploy_firewall",
     "deploy_foreign",
     "deploy_housekeeping",
+    "deploy_monitoring",
     "deploy_objects",
     "deploy_postgresql",
     "deploy_python",

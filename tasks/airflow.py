@@ -16,7 +16,7 @@ from .deploys import deploy
 from .facts import AS_AIRFLOW, NO_UNIT, ProbeAnswers, Question, Units, Watched, helper, look
 from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
 from .python import CURRENT
-from .releases import RELEASES, SERVERS, Component
+from .releases import HEALTH, RELEASES, SERVERS, Component
 from .resources import resource, template
 from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .system import of_this_host
@@ -36,11 +36,14 @@ CALLED = (
     "airflow_clean.py",
     "airflow_database.py",
     "airflow_drain.py",
+    "airflow_health.py",
     "airflow_keys.py",
     "airflow_objects.py",
     "airflow_servers.py",
 )
 """Those that are called by their names."""
+_SUMMARY = ("airflow_health.py", "airflow_probe.py")
+"""Those that the health summary is made of."""
 CANARY = "verify_workers"
 """The DAG with a task for each worker."""
 # The mistake and its line, but not the text there, which may hold a secret.
@@ -107,7 +110,7 @@ def deploy_services(
     among = (*watched.values(), *_elsewhere(here))
     removed(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
-    for component in host.loop(settings.release.components):
+    for component in host.loop((*settings.release.components, HEALTH)):
         if component not in here:
             continue
         path = unit_path(component)
@@ -147,7 +150,8 @@ def _elsewhere(here: Iterable[Component]) -> tuple[Watched, ...]:
 
 def every_unit() -> set[str]:
     """Give the units of all releases' components."""
-    return {unit_name(component) for release in RELEASES for component in release.components}
+    every = {component for release in RELEASES for component in release.components}
+    return {unit_name(component) for component in (*every, HEALTH)}
 
 
 def _watched(component: Component, read: Iterable[str]) -> Watched:
@@ -158,6 +162,8 @@ def _watched(component: Component, read: Iterable[str]) -> Watched:
 def _read(settings: Settings, component: Component) -> dict[str, File]:
     """Give the files of ours that a component reads."""
     files = {**_library((*IMPORTED, *settings.release.helpers)), **configuration(settings)}
+    if component is HEALTH:
+        files.update(_library(_SUMMARY))
     if component != settings.release.web:
         files.pop(_webserver_config_path(settings), None)
     return files
@@ -178,11 +184,20 @@ def unit_text(settings: Settings, component: Component) -> str:
             concurrency=settings.airflow_worker_concurrency,
             queues=",".join(settings.queues),
             lib=f"{ENVIRONMENT}/lib",
+            health=_health(settings) if component is HEALTH else "",
         ),
         configuration=CONFIGURATION,
         environment=ENVIRONMENT,
         logs=LOGS,
     )
+
+
+def _health(settings: Settings) -> str:
+    """Write the arguments of the health summary: address, port, and what to ask of the others."""
+    others = [each for each in settings.airflow_components if each is not HEALTH]
+    checks = [[each.name, *question(settings, each)] for each in others]
+    where = f"{settings.airflow_web_host} {settings.airflow_health_port}"
+    return " ".join([where, *(f"'{json.dumps(check)}'" for check in checks)])
 
 
 def _library(names: Iterable[str]) -> dict[str, File]:
@@ -266,9 +281,11 @@ def question(settings: Settings, component: Component) -> Question:
     """Give the probe's question whether a component works, with this host's addresses."""
     web = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
     flower = f"http://{reachable(settings.airflow_flower_host)}:{settings.airflow_flower_port}"
+    health = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_health_port}"
     more = {
         "web": [f"{web}{path}" for path in settings.release.health_paths],
         "flower": [f"{flower}/"],
+        "health": [f"{health}/"],
         "heartbeat": [_stamp(component)],
         "worker": list(settings.queues),
     }

@@ -112,11 +112,11 @@ def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
 
 
 def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
-    """Give each value by what it means; the release knows the names and which it has.
+    """Give each value by what it means, and None for one that is left to Airflow.
 
-    None leaves Airflow's own default.
+    The release knows the names and which it has.
     """
-    home = settings.airflow_home
+    home, statsd = settings.airflow_home, settings.topology.statsd
     return {
         "home": lambda: home,
         "dags": lambda: f"{home}/dags",
@@ -148,6 +148,12 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
         "triggerer_log_port": lambda: settings.airflow_triggerer_log_port,
         "default_queue": lambda: settings.airflow_default_queue,
         "parser_logs": lambda: f"{LOGS}/scheduler",
+        "remote_logging": lambda: settings.airflow_remote_logs and "True",
+        "remote_log_folder": lambda: settings.airflow_remote_logs,
+        "remote_log_connection": lambda: settings.airflow_remote_logs_connection,
+        "statsd_on": lambda: statsd and "True",
+        "statsd_host": lambda: statsd,
+        "statsd_port": lambda: settings.monitoring_statsd_port if statsd else None,
         "parser_manager_log": lambda: f"{LOGS}/dag_processor_manager.log",
     }
 

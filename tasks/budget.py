@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .releases import Component
+from .releases import EXPORTERS, Component
 from .settings import Settings, SettingsError
 
 _SYSTEM = 100
@@ -18,6 +18,8 @@ _RABBITMQ = 100
 """What the broker takes with Airflow's few small messages."""
 _REDIS = 30
 """What Redis takes with Airflow's few small messages."""
+_EXPORTERS = {"statsd_exporter": 15, "postgresql_exporter": 20, "rabbitmq_exporter": 20}
+"""What the exporters of metrics take."""
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -69,6 +71,7 @@ def needs(settings: Settings) -> dict[str, int]:
         "postgresql": _POSTGRESQL + (settings.postgresql_shared_buffers or 0),
         "rabbitmq": _RABBITMQ,
         "redis": _REDIS,
+        **_EXPORTERS,
     }
     return {
         "the system": _SYSTEM,
@@ -105,7 +108,7 @@ def _with(settings: Settings, **numbers: int) -> Settings:
 
 
 def _alone(settings: Settings, name: str) -> bool:
-    return settings.topology.components == {name}
+    return settings.topology.components - set(EXPORTERS) == {name}
 
 
 def _shared_buffers(settings: Settings, machine: Machine) -> int:

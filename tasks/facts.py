@@ -8,6 +8,7 @@ of them is a secret.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -322,7 +323,9 @@ _CONTENTS = """
 SELECT json_build_object(
     'loaded', extract(epoch FROM pg_conf_load_time()),
     'roles', (SELECT coalesce(json_object_agg(rolname, r), '{{}}') FROM (
-        SELECT rolname, {rights}, split_part(rolpassword, '$', 2) AS salt,
+        SELECT rolname, {rights},
+            pg_has_role(oid, 'pg_monitor', 'MEMBER') AS monitor,
+            split_part(rolpassword, '$', 2) AS salt,
             encode(sha256(rolpassword::bytea), 'hex') AS digest
         FROM pg_authid WHERE rolname IN ({roles})) r),
     'databases', (SELECT json_object_agg(datname, json_build_object(
@@ -411,17 +414,91 @@ class RabbitmqConsumers(FactBase[dict[str, int] | None]):
         return queues and {queue["name"]: queue["consumers"] for queue in queues}
 
 
-class RabbitmqNodes(FactBase[list[str]]):
+@dataclass(frozen=True)
+class BrokerFiles:
+    """What RabbitMQ finds when it starts."""
+
+    nodes: tuple[str, ...] = ()
     """Names of the Erlang nodes that have data on this host."""
+    plugins: tuple[str, ...] = ()
+    """Plugins that are enabled."""
+    metrics: bool = False
+    """Whether its configuration, which is ours, has an address for metrics."""
+
+
+class RabbitmqFiles(FactBase[BrokerFiles]):
+    """What RabbitMQ finds when it starts, or would find."""
+
+    default = BrokerFiles
+
+    def command(self) -> str:
+        return (
+            "cd /etc/rabbitmq 2>/dev/null && { cat enabled_plugins;"
+            " grep -m 1 '^prometheus.tcp' rabbitmq.conf; } 2>/dev/null;"
+            " ls -d /var/lib/rabbitmq/mnesia/*@*/ 2>/dev/null || true"
+        )
+
+    def process(self, output: list[str]) -> BrokerFiles:
+        folders = [line for line in output if line.startswith("/")]
+        names = [line.rstrip("/").rsplit("/", 1)[-1] for line in folders]
+        lists = [line for line in output if not line.startswith(("/", "%", "prometheus"))]
+        return BrokerFiles(
+            nodes=tuple(name for name in names if not name.endswith("-plugins-expand")),
+            plugins=tuple(re.findall(r"\w+", "".join(lists))),
+            metrics=any(line.startswith("prometheus") for line in output),
+        )
+
+
+class Scrape(NamedTuple):
+    """Metrics to look at."""
+
+    address: str
+    port: int
+    sign: str
+    """How one of their lines begins once all is well."""
+    takes: int = 0
+    """The UDP port that has to be open too, if any."""
+
+
+# By bash: a bare host has neither curl nor Python.
+_SCRAPE = """
+end=$(($(date +%s) + $0))
+while true; do
+    said=$(timeout 5 bash -c 'exec 3<>/dev/tcp/$0/$1
+        printf "GET /metrics HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3' "$1" "$2" 2>/dev/null)
+    word=${said:+unknown}
+    if grep -q "^$3" <<<"$said" && { test "$4" = 0 || ss -Hlun "sport = :$4" | grep -q .; }; then
+        word=yes
+    fi
+    test "$word" = yes || test "$(date +%s)" -ge "$end" && break
+    sleep 1
+done
+echo "${word:-no}"
+"""
+
+
+def scraping(scrape: Scrape, within: int) -> StringCommand:
+    """Give the command that looks at metrics for so many seconds, and prints a word.
+
+    It is yes, no when nothing answers, and unknown when the sign is not there.
+    """
+    return StringCommand(
+        "bash -c", QuoteString(_SCRAPE), str(within),
+        *(QuoteString(str(each)) for each in scrape),
+    )  # fmt: skip
+
+
+class Scrapes(FactBase[list[str]]):
+    """Whether metrics are there: a word for each of ``scrapes``, within so many seconds."""
 
     default = list
 
-    def command(self) -> str:
-        return "ls -d /var/lib/rabbitmq/mnesia/*@*/ 2>/dev/null || true"
+    def command(self, scrapes: tuple[Scrape, ...], within: int = 0) -> StringCommand:
+        bits = [bit for each in scrapes for bit in (scraping(each, within), ";")]
+        return StringCommand(*bits, "true")
 
     def process(self, output: list[str]) -> list[str]:
-        names = [line.rstrip("/").rsplit("/", 1)[-1] for line in output]
-        return [name for name in names if not name.endswith("-plugins-expand")]
+        return output
 
 
 class FirewallTable(FactBase[bool]):
@@ -463,8 +540,13 @@ class System:
     release: str
     """The release of Airflow that ``current`` points to; empty before there is one."""
     names: HostNames
+    exporters: tuple[str, ...] = ()
+    """Units of our exporters of metrics."""
+    journal: str = ""
+    """Checksum of the file with which we bound the journal; empty without it."""
 
 
+JOURNAL = "/etc/systemd/journald.conf.d/airflow.conf"
 SWAP_FILE = "/var/swap/airflow"
 
 # A container sees those of all containers on its machine, each by the path it has in its own.
@@ -500,6 +582,8 @@ class HostSystem(FactBase[System]):
             'test -r /etc/os-release && . /etc/os-release; echo "$ID $VERSION_ID"; date +%s; nproc;'
             f" grep MemTotal: /proc/meminfo; {_SWAPS}; {_LIMITS}"
             f" echo current $(readlink {ENVIRONMENT}/current);"
+            " ls /etc/systemd/system | grep '^airflow-.*-exporter.service$';"
+            f" sha256sum {JOURNAL} 2>/dev/null;"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
             " cat /etc/hosts 2>/dev/null || true"
@@ -523,6 +607,8 @@ class HostSystem(FactBase[System]):
             fstab=tuple(fstab),
             release=next((_release(w[1:]) for w in words if w[0] == "current"), ""),
             names=HostNames(own_name, resolves == "yes", tuple(hosts)),
+            journal=next((w[0] for w in words if w[-1] == JOURNAL), ""),
+            exporters=tuple(w[0] for w in words if w[0].endswith("-exporter.service")),
         )
 
 

@@ -14,6 +14,7 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.operation import OperationMeta
 
+from . import monitoring
 from .deploys import deploy
 from .facts import FirewallTable, Watched
 from .operations import Commands, File, place, running, will_have_changed
@@ -29,12 +30,12 @@ UNIT = "airflow-firewall.service"
 def deploy_firewall(settings: Settings | None = None) -> None:
     """Let only the inventory's hosts to the ports that they need; does nothing on a single host."""
     settings = Settings.of(host, settings)
-    ports = allowed(settings)
-    if not ports:
+    ports, datagrams = allowed(settings), datagrams_allowed(settings)
+    if not ports and not datagrams:
         return
     packages(name="Install nftables", packages=["nftables"])
     texts = {
-        RULES: template("airflow-firewall.nft", ports=ports),
+        RULES: template("airflow-firewall.nft", ports=ports, datagrams=datagrams),
         f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),
     }
     place({path: File(text) for path, text in texts.items()})
@@ -55,7 +56,17 @@ def allowed(settings: Settings) -> dict[int, dict[str, list[str]]]:
     for component in settings.airflow_components:
         if component.log_port and not topology.web_here:
             wanted[getattr(settings, component.log_port)] = web
+    if settings.monitoring_allow:
+        scrapers = settings.monitoring_allow
+        wanted.update(dict.fromkeys(monitoring.ports(settings).values(), scrapers))
     return {port: _by_family(addresses) for port, addresses in wanted.items()}
+
+
+def datagrams_allowed(settings: Settings) -> dict[int, dict[str, list[str]]]:
+    """Give the same for UDP: Airflow's hosts send their metrics by it."""
+    if monitoring.STATSD_EXPORTER not in monitoring.here(settings) or not settings.topology.hosts:
+        return {}
+    return {settings.monitoring_statsd_port: _by_family(settings.topology.hosts)}
 
 
 def _by_family(addresses: Iterable[str]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
+from . import monitoring
 from .deploys import deploy
 from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
 from .operations import (
@@ -37,7 +38,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     """
     settings = of_this_host(settings)
     parts = roles(settings)
-    among = tuple(parts.values())
+    among = (*parts.values(), *_monitor(settings))
     packages(name="Install the server", packages=["postgresql"])
     certificate = certificate_files(settings)
     place(certificate)
@@ -65,6 +66,8 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
             among=among,
         )
         database(name=f"Create the database {name}", database=name, owner=user, among=among)
+    for user in _monitor(settings):
+        monitor(name=f"Create the role {user}", role=user, among=among)
 
 
 @deploy("PostgreSQL")
@@ -91,6 +94,12 @@ def roles(settings: Settings) -> dict[str, str]:
     return {part: getattr(settings, f"postgresql_{part}user") for part in parts}
 
 
+def _monitor(settings: Settings) -> tuple[str, ...]:
+    """Give the role of the exporter of metrics, where there is one."""
+    here = monitoring.POSTGRESQL_EXPORTER in monitoring.here(settings)
+    return (monitoring.USER,) if here else ()
+
+
 def listen(settings: Settings) -> str:
     """Give ``listen_addresses``: loopback, and the host's address where others need it."""
     if settings.postgresql_listen_addresses is not None:
@@ -105,7 +114,7 @@ def hba_lines(settings: Settings) -> list[str]:
     lines = _lines(settings, "", (*here, *topology.database_hosts, *settings.postgresql_allow))
     if settings.release.results_apart:
         lines += _lines(settings, "results_", (*here, *topology.hosts))
-    return lines
+    return [*lines, *(f"local postgres {user} peer" for user in _monitor(settings))]
 
 
 def _lines(settings: Settings, part: str, addresses: Sequence[str]) -> list[str]:
@@ -218,6 +227,27 @@ def role(
     words = " ".join(("" if flags[right] else "NO") + word for right, word in RIGHTS.items())
     verb = "ALTER" if have else "CREATE"
     yield _sql(f"{verb} ROLE \"{role}\" {words} PASSWORD '{scram_verifier(password)}';")
+
+
+@operation()
+def monitor(role: str, *, among: tuple[str, ...]) -> Commands:
+    """Bring a role to one that may read statistics, and log in from its own account alone.
+
+    ``among`` are the roles of one look.
+    """
+    contents = look(PostgresqlContents, roles=among)
+    if can_not_be_asked(contents):
+        host.noop("PostgreSQL does not answer")
+        return
+    have = contents.roles.get(role) if contents else None
+    flags = {right: right == "rolcanlogin" for right in RIGHTS}
+    same = have and all(have[right] == flags[right] for right in flags)
+    if have and same and have["monitor"] and have["digest"] is None:
+        host.noop(f"role {role} is as it should be")
+        return
+    words = " ".join(("" if flags[right] else "NO") + word for right, word in RIGHTS.items())
+    verb = "ALTER" if have else "CREATE"
+    yield _sql(f'{verb} ROLE "{role}" {words} PASSWORD NULL; GRANT pg_monitor TO "{role}";')
 
 
 @operation()

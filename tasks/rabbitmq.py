@@ -8,11 +8,13 @@ from typing import Any
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api.operation import OperationMeta
 
+from . import monitoring
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
-from .facts import RabbitmqDefinitions, RabbitmqNodes, Watched, look
-from .operations import Commands, File, Folder, can_not_be_asked, place, running
+from .facts import RabbitmqDefinitions, RabbitmqFiles, Watched, look
+from .operations import Commands, File, Folder, can_not_be_asked, place, running, written
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
@@ -22,11 +24,15 @@ CONFIGURATION = "/etc/rabbitmq"
 _HOME, _SHELL = "/var/lib/rabbitmq", "/usr/sbin/nologin"
 """Of the user that Debian's package makes."""
 EPMD = "/etc/systemd/system/epmd.socket.d"
+_PLUGIN = "rabbitmq_prometheus"
 
 
 @deploy("RabbitMQ")
-def deploy_rabbitmq(settings: Settings | None = None) -> None:
-    """Install RabbitMQ with a virtual host and a user for Airflow; works alone."""
+def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
+    """Install RabbitMQ with a virtual host and a user for Airflow; works alone.
+
+    Give the steps that start it.
+    """
     settings = of_this_host(settings)
     node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
     files = configuration(settings)
@@ -34,12 +40,13 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     if settings.rabbitmq_tls:
         # The key is there before the package, which would make the user.
         account(name="Create the user rabbitmq", user="rabbitmq", home=_HOME, shell=_SHELL)
+    plugged = metrics_plugin(name="Enable what RabbitMQ is asked for", wanted=metered(settings))
     # Debian's package gives its folder to the broker's user.
     folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
     place({**folders, **files})
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(name="Install the broker", packages=["rabbitmq-server"])
-    running(
+    ran = running(
         name="Run the broker",
         watched=Watched(
             "rabbitmq-server.service",
@@ -47,6 +54,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
             tuple(path for path in texts if path.startswith(CONFIGURATION)),
         ),
         texts=texts,
+        changed=[plugged],
         installed=installed,
     )
     broker_user(
@@ -57,6 +65,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     )
     if settings.rabbitmq_user != "guest":
         broker_user_absent(name="Remove the user guest", user="guest")
+    return [installed, ran]
 
 
 def configuration(settings: Settings) -> dict[str, File]:
@@ -67,6 +76,7 @@ def configuration(settings: Settings) -> dict[str, File]:
         settings=settings,
         addresses=listeners(settings),
         files=tuple(certificate),
+        metrics=monitoring.address(settings) if metered(settings) else None,
     )
     return {
         **certificate,
@@ -90,6 +100,11 @@ def _certificate_files(settings: Settings) -> dict[str, File]:
     }
 
 
+def metered(settings: Settings) -> bool:
+    """Tell whether the broker has metrics for Prometheus."""
+    return monitoring.RABBITMQ_EXPORTER in monitoring.here(settings)
+
+
 def bind_address(settings: Settings) -> str:
     """Give the address that the broker listens on."""
     if settings.rabbitmq_bind_address is not None:
@@ -107,9 +122,36 @@ def listeners(settings: Settings) -> tuple[str, ...]:
 
 
 @operation()
+def metrics_plugin(*, wanted: bool) -> Commands:
+    """Enable the plugin for Prometheus, or disable one that we have enabled; others stay.
+
+    Before the configuration is written, which tells whose it is.
+    """
+    have = look(RabbitmqFiles)
+    enabled = _PLUGIN in have.plugins
+    if enabled == wanted or (enabled and not have.metrics):
+        host.noop("RabbitMQ's plugins are as they should be")
+        return
+    plugins = [name for name in have.plugins if name != _PLUGIN] + [_PLUGIN] * wanted
+    yield f"mkdir -p {CONFIGURATION}"
+    path = f"{CONFIGURATION}/enabled_plugins"
+    yield from written(path, File(f"[{','.join(plugins)}].\n"), None)
+
+
+@operation()
+def metrics_plugin_off() -> Commands:
+    """Disable the plugin that we have enabled, while the broker runs."""
+    have = look(RabbitmqFiles)
+    if _PLUGIN not in have.plugins or not have.metrics:
+        host.noop("there is no plugin of ours")
+        return
+    yield f"rabbitmq-plugins -q disable {_PLUGIN} </dev/null"
+
+
+@operation()
 def node_name_kept(wanted: str) -> Commands:
     """Fail where another node has its data here: under a new name it would look empty."""
-    found = look(RabbitmqNodes)
+    found = look(RabbitmqFiles).nodes
     others = [name for name in found if name != wanted]
     if others and wanted not in found:
         yield (

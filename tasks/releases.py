@@ -118,6 +118,8 @@ class Release:
     """The words of Airflow's command that removes old runs; empty where it has none."""
     rotate_key: str = "rotate-fernet-key"
     """The words of the one that encrypts anew; empty where it knows a single Fernet key."""
+    remote_logs: Mapping[str, tuple[str, ...]]
+    """Scheme of an URL that tasks' logs can go to -> extras of which one brings what it needs."""
     log_reader: str = "api_v2"
     """The way of ``airflow_canary.py`` to read a task's log from the web UI."""
     login_script: str = "login_fab.py"
@@ -218,6 +220,11 @@ _OLD_FLOWER = Component(
     memory=65,
 )
 
+
+def _metrics_keys(section: str) -> dict[str, tuple[str, str]]:
+    return {name: (section, name) for name in ("statsd_on", "statsd_host", "statsd_port")}
+
+
 _AIRFLOW_1_8 = Release(
     version="1.8.2",
     pythons=("2.7",),
@@ -246,6 +253,7 @@ _AIRFLOW_1_8 = Release(
         "s3": (),
         "samba": ("smbclient",),
         "slack": (),
+        "statsd": (),
     },
     needed_extras=("celery", "crypto", "password", "postgres"),
     components=(
@@ -274,7 +282,11 @@ _AIRFLOW_1_8 = Release(
         "worker_log_port": ("celery", "worker_log_server_port"),
         "default_queue": ("celery", "default_queue"),
         "parser_logs": ("scheduler", "child_process_log_directory"),
+        "remote_log_folder": ("core", "remote_base_log_folder"),
+        "remote_log_connection": ("core", "remote_log_conn_id"),
+        **_metrics_keys("scheduler"),
     },
+    remote_logs={"s3": ("s3",), "gs": ("gcp_api",)},
     defaults={
         # Without a backend of its own the experimental API answers anybody.
         "api": {"auth_backend": "airflow_api_deny"},
@@ -343,6 +355,7 @@ _AIRFLOW_1_10 = Release(
         "s3": (),
         "samba": ("smbclient",),
         "slack": (),
+        "statsd": (),
     },
     needed_extras=("celery", "postgres"),
     components=(
@@ -359,7 +372,9 @@ _AIRFLOW_1_10 = Release(
         "result_backend": ("celery", "result_backend"),
         "worker_concurrency": ("celery", "worker_concurrency"),
         "parser_manager_log": ("core", "dag_processor_manager_log_location"),
+        "remote_logging": ("core", "remote_logging"),
     },
+    remote_logs={"s3": ("s3", "aws"), "gs": ("gcp", "gcp_api")},
     defaults={
         "core": {"hostname_callable": "airflow_hostname:get"},
         "api": {"auth_backend": "airflow.api.auth.backend.deny_all"},
@@ -469,6 +484,18 @@ _MODERN_KEYS = {
     "visibility_timeout": ("celery_broker_transport_options", "visibility_timeout"),
     "worker_concurrency": ("celery", "worker_concurrency"),
     "default_queue": ("operators", "default_queue"),
+    "remote_logging": ("logging", "remote_logging"),
+    "remote_log_folder": ("logging", "remote_base_log_folder"),
+    "remote_log_connection": ("logging", "remote_log_conn_id"),
+    **_metrics_keys("metrics"),
+}
+_MODERN_REMOTE_LOGS = {
+    "s3": ("amazon",),
+    "cloudwatch": ("amazon",),
+    "gs": ("google",),
+    "stackdriver": ("google",),
+    "wasb": ("microsoft-azure",),
+    "hdfs": ("apache-hdfs",),
 }
 _REDIS_URL = "redis://:{password}@{host}:{port}/{database}"
 _MODERN_DEFAULTS = {
@@ -521,6 +548,7 @@ _AIRFLOW_2_11 = Release(
         "secret_key": ("webserver", "secret_key"),
         "parser_logs": ("scheduler", "child_process_log_directory"),
     },
+    remote_logs=_MODERN_REMOTE_LOGS,
     defaults={
         **_MODERN_DEFAULTS,
         "api": {
@@ -587,6 +615,7 @@ _AIRFLOW_3_3 = Release(
         "execution_url": ("core", "execution_api_server_url"),
         "parser_logs": ("logging", "dag_processor_child_process_log_directory"),
     },
+    remote_logs={**_MODERN_REMOTE_LOGS, "oss": ("alibaba",)},
     defaults={
         **_MODERN_DEFAULTS,
         "core": {
@@ -606,11 +635,24 @@ _AIRFLOW_3_3 = Release(
     health_paths=("/api/v2/monitor/health", "/execution/health"),
 )
 
+HEALTH = Component(
+    "health",
+    (),
+    "python {lib}/airflow_health.py {health}",
+    "health summary",
+    probe=("health",),
+    memory=45,
+    withheld=frozenset(SECRET_MEANINGS),
+)
+"""What answers load balancers, beside the components of every release."""
+
 RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_10, _AIRFLOW_1_8)
 DEFAULT = _AIRFLOW_3_3.version
 BROKERS = ("rabbitmq", "redis")
 SERVERS = ("postgresql", *BROKERS)
 """What Airflow needs beside itself: the database, and one of two brokers."""
+EXPORTERS = ("statsd_exporter", "postgresql_exporter", "rabbitmq_exporter")
+"""Groups of the hosts that have metrics for Prometheus."""
 GROUPS: tuple[str, ...] = (
     *SERVERS,
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),

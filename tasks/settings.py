@@ -33,7 +33,7 @@ from . import certificates, declared, locks, releases, secrets, urls
 from .resources import resource
 from .wheelhouse import Wheelhouse
 
-PREFIXES = ("airflow_", "postgresql_", "rabbitmq_", "redis_", "python_")
+PREFIXES = ("airflow_", "monitoring_", "postgresql_", "rabbitmq_", "redis_", "python_")
 ENVIRONMENT = "/opt/airflow"
 """Where environments, helpers and the ``current`` link live on a host."""
 CONFIGURATION = "/etc/airflow"
@@ -99,6 +99,8 @@ Kind = Literal["roles", "users", "pools", "connections", "variables"]
 Scalar = bool | int | float | str | Secret
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")]
 WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$")]
+RemoteLogs = Annotated[str, Field(pattern=r"^[a-z0-9]+://[^\s'\"$%]*[^\s'\"$%/]$")]
+Connection = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,250}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
 
 
@@ -140,6 +142,8 @@ class Topology(BaseModel):
     """Names of the hosts with a Celery worker."""
     queues: tuple[str, ...] = ()
     """Every queue that one of them takes tasks from."""
+    statsd: str | None = None
+    """Where Airflow on this host sends its metrics, if anywhere."""
     names: tuple[str, ...] = ()
     """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
 
@@ -218,6 +222,12 @@ class Settings(BaseModel):
     """Days that tasks' logs are kept; default: for ever."""
     airflow_scheduler_log_days: Annotated[int, Field(ge=1, le=36500)] = 14
     """Days that the logs of reading DAG files are kept."""
+    airflow_journal_size: Annotated[int, Field(ge=16, le=1048576)] | None = None
+    """MiB that the journal may take on a host with Airflow; default: as the host has it."""
+    airflow_remote_logs: RemoteLogs | None = None
+    """URL that tasks' logs are copied to and read from: `s3://BUCKET/PATH`, `gs://`, `wasb://`."""
+    airflow_remote_logs_connection: Connection | None = None
+    """Airflow's connection with the login there; default: what the hosts themselves may do."""
     airflow_metadata_days: Annotated[int, Field(ge=1, le=36500)] | None = None
     """Days that runs are kept in the database, with all that belongs to them; default: for ever."""
     airflow_report_email: Words = ()
@@ -232,6 +242,8 @@ class Settings(BaseModel):
     """Address that flower listens on; it asks for the administrator's login."""
     airflow_flower_port: Port = 5555
     """Port of flower."""
+    airflow_health_port: Port | None = None
+    """Port, at the web UI's address, that tells load balancers of this host; default: none."""
     airflow_hardening: bool = True
     """Whether the units are sandboxed; tasks that need sudo or /home want it off."""
     airflow_admin_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")] = "admin"
@@ -262,6 +274,17 @@ class Settings(BaseModel):
     """The web server's webserver_config.py on the controller, for LDAP or OAuth."""
     airflow_secrets_file: Path | None = None
     """File of the generated secrets; default: `.secrets/<inventory>.json` beside the inventory."""
+
+    monitoring_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
+    """Addresses or networks of Prometheus servers; default: metrics stay on loopback."""
+    monitoring_statsd_port: Port = 8125
+    """UDP port to which Airflow sends its metrics."""
+    monitoring_airflow_port: Port = 9103
+    """Port of Airflow's metrics."""
+    monitoring_postgresql_port: Port = 9187
+    """Port of PostgreSQL's metrics."""
+    monitoring_rabbitmq_port: Port = 15692
+    """Port of RabbitMQ's metrics."""
 
     python_index_url: Secret | None = None
     """Package index instead of pip's own; may hold a login, and is not shown."""
@@ -448,6 +471,8 @@ class Settings(BaseModel):
             self._webhook,
             self._objects,
             self._webserver_config,
+            self._remote_logs,
+            self._scrapers,
         )
         for sentence in (check() for check in checks):
             if sentence:
@@ -462,7 +487,8 @@ class Settings(BaseModel):
     @property
     def extras(self) -> tuple[str, ...]:
         """The extras that the stack needs and those that were asked for."""
-        return tuple(dict.fromkeys((*self.release.needed_extras, *self.airflow_extras)))
+        metrics = ("statsd",) if self.topology.statsd else ()
+        return tuple(dict.fromkeys((*self.release.needed_extras, *metrics, *self.airflow_extras)))
 
     @property
     def wheelhouse(self) -> Wheelhouse | None:
@@ -473,7 +499,8 @@ class Settings(BaseModel):
     @property
     def airflow_components(self) -> tuple[releases.Component, ...]:
         """The processes of Airflow that run on this host."""
-        return tuple(c for c in self.release.components if c.name in self.topology.components)
+        here = tuple(c for c in self.release.components if c.name in self.topology.components)
+        return (*here, releases.HEALTH) if here and self.airflow_health_port else here
 
     @property
     def declared(self) -> dict[str, dict[str, Any]]:
@@ -525,6 +552,7 @@ class Settings(BaseModel):
         ranges = {
             release.package: SpecifierSet(f"=={release.version}"),
             "celery": release.celery,
+            **({"statsd": SpecifierSet(">=3")} if self.topology.statsd else {}),
         }
         for name, fitting in ranges.items():
             if name not in pins or not fitting.contains(pins[name], prereleases=True):
@@ -652,12 +680,31 @@ class Settings(BaseModel):
                 )
         return None
 
+    def _remote_logs(self) -> str | None:
+        url, release = self.airflow_remote_logs, self.release
+        if url is None:
+            return self.airflow_remote_logs_connection and (
+                "airflow_remote_logs_connection is set without airflow_remote_logs: set that too"
+            )
+        extras = release.remote_logs.get(url.partition("://")[0], ())
+        if extras and not set(extras).isdisjoint(self.extras):
+            return None
+        if extras:
+            return f"airflow_remote_logs {url} needs {' or '.join(extras)} in airflow_extras"
+        known = ", ".join(f"{scheme}://" for scheme in release.remote_logs)
+        return f"airflow_remote_logs can't be {url!r}: Airflow {release.version} knows {known}"
+
+    def _scrapers(self) -> str | None:
+        if any(ipaddress.ip_network(n, strict=False).prefixlen == 0 for n in self.monitoring_allow):
+            return "monitoring_allow with the whole internet: name the Prometheus servers instead"
+        return None
+
     def check_placed(self, name: str) -> None:
         """Raise SettingsError if the inventory gives the host ``name`` nothing to do."""
         if not self.topology.components:
             raise SettingsError(
                 f"host {name} is in no component's group: put it in one or more of "
-                f"{', '.join(releases.GROUPS)}"
+                f"{', '.join((*releases.GROUPS, *releases.EXPORTERS))}"
             )
 
     def secret(self, name: str) -> str:
@@ -802,7 +849,8 @@ def _from_inventory(host: Host, checked: Settings) -> dict[str, Any]:
     Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
     """
     release = checked.release
-    members = {name: _members(host, [name]) for name in releases.SERVERS}
+    alone = (*releases.SERVERS, *releases.EXPORTERS)
+    members = {name: _members(host, [name]) for name in alone}
     members |= {c.name: _members(host, c.groups) for c in release.components}
     _check_complete(release, members)
     _check_broker(checked, members)
@@ -822,6 +870,7 @@ def _members(host: Host, groups: Iterable[str]) -> list[Host]:
 
 
 def _topology(host: Host, release: releases.Release, members: Members) -> Topology:
+    _check_exporters(members)
     _check_queues(host, members["worker"])
     everyone = list(dict.fromkeys(member for hosts in members.values() for member in hosts))
     components = {
@@ -848,6 +897,7 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         database_here=_among(host, (members["scheduler"] or with_database)[:1]),
         workers=tuple(map(_hostname, members["worker"])),
         queues=_queues(members["worker"]),
+        statsd=_statsd(host, members["statsd_exporter"], airflow),
         names=tuple(f"{_address(m)} {m.name}" for m in everyone if _hostname(m) != _address(m)),
     )
 
@@ -882,6 +932,27 @@ def _check_broker(checked: Settings, members: Members) -> None:
                 f"Airflow {release.version} can't check its broker's certificate: "
                 f"leave {name}_tls out"
             )
+
+
+def _check_exporters(members: Members) -> None:
+    """Refuse an exporter that would not reach what it is about."""
+    if len(members["statsd_exporter"]) > 1:
+        raise SettingsError("group statsd_exporter has more than one host; leave one in it")
+    for part in releases.SERVERS:
+        for member in members.get(f"{part}_exporter", ()):
+            if not _among(member, members[part]):
+                raise SettingsError(
+                    f"group {part}_exporter has {member.name}, which does not run {part}: the"
+                    f" exporter reads from its own host, so put that of group {part} in it"
+                )
+
+
+def _statsd(host: Host, exporters: Sequence[Host], airflow: Sequence[Host]) -> str | None:
+    """Give the address that takes metrics: loopback where nobody else sends any."""
+    if not exporters:
+        return None
+    alone = [member.name for member in airflow] in ([], [exporters[0].name])
+    return "127.0.0.1" if alone else _address(exporters[0])
 
 
 def _check_queues(host: Host, workers: Sequence[Host]) -> None:

@@ -10,6 +10,7 @@ from .dags import deploy_dags
 from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
+from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
@@ -35,10 +36,12 @@ def deploy_stack(settings: Settings | None = None) -> None:
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings, keep_access=True)
+    broker = []
     if "rabbitmq" in settings.topology.components:
-        deploy_rabbitmq(settings)
+        broker = deploy_rabbitmq(settings)
     if "redis" in settings.topology.components:
         deploy_redis(settings)
+    deploy_monitoring(settings, broker=broker)
     barrier(name="Wait for the database and the broker")
     if settings.airflow_components:
         before = release_before(settings)

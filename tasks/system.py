@@ -11,6 +11,7 @@ from . import budget
 from .deploys import deploy
 from .facts import (
     APT_STAMP,
+    JOURNAL,
     SWAP_FILE,
     Account,
     AptPackages,
@@ -18,7 +19,8 @@ from .facts import (
     UserAccount,
     look,
 )
-from .operations import Commands, File, Folder, place, with_block, without_block, written
+from .operations import Commands, File, Folder, digest, place, with_block, without_block, written
+from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings, SettingsError
 
 _LOCK_WITHIN = 600
@@ -70,6 +72,7 @@ def deploy_system(settings: Settings | None = None) -> None:
         packages=["ca-certificates", "iproute2", "procps", "util-linux"],
     )
     swap(name="Have swap for what the memory does not hold", mebibytes=settings.airflow_swap or 0)
+    journal(name="Bound the journal", mebibytes=settings.airflow_journal_size)
     host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
     if settings.airflow_components:
         account(
@@ -139,6 +142,26 @@ def swap(mebibytes: int) -> Commands:
         )
     if not known:
         yield from written("/etc/fstab", File("\n".join([*have.fstab, line]) + "\n"), None)
+
+
+@operation()
+def journal(mebibytes: int | None) -> Commands:
+    """Let the journal take at most so many MiB; with None the host's own bounds hold."""
+    have = look(HostSystem).journal
+    text = template("journald.conf", mebibytes=mebibytes) if mebibytes else ""
+    if have == (text and digest(text)):
+        host.noop(f"the journal takes at most {mebibytes or 'what the host says'}")
+        return
+    # In one command, since journald does not tell what it has read.
+    again = "systemctl restart systemd-journald"
+    if not text:
+        yield f"rm -f {JOURNAL} && {again}"
+        return
+    yield StringCommand(
+        f"umask 022 && mkdir -p $(dirname {JOURNAL}) && cat > {JOURNAL}.new",
+        f"&& mv -fT {JOURNAL}.new {JOURNAL} && {again}",
+        _stdin=text.removesuffix("\n"),
+    )
 
 
 @operation()

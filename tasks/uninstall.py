@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping, redis
+from . import firewall, housekeeping, monitoring, redis
 from .airflow import every_unit, removed
 from .connection import held
 from .deploys import deploy
@@ -28,16 +28,17 @@ from .facts import (
 )
 from .operations import Commands, File, written
 from .postgresql import roles
-from .rabbitmq import broker_user_absent
+from .rabbitmq import broker_user_absent, metrics_plugin_off
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
-from .system import host_names
+from .system import host_names, journal
 
-_UNITS = (*sorted(every_unit()), *housekeeping.UNITS, firewall.UNIT)
+_UNITS = (*sorted(every_unit()), *housekeeping.UNITS, firewall.UNIT, *monitoring.UNITS)
 _FILES = (
     ENVIRONMENT,
     "/usr/local/bin/airflow",
     "/etc/systemd/system/airflow-report@.service",
     firewall.RULES,
+    monitoring.STATSD,
     SWAP_FILE,
 )
 
@@ -54,7 +55,9 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
     removed(name="Stop and remove the services", units=units, among=units)
     no_rules(name="Open the ports that were closed to strangers")
+    metrics_plugin_off(name="Have no metrics of RabbitMQ any more")
     no_swap(name=f"Use {SWAP_FILE} no more")
+    journal(name="Bound the journal no more", mebibytes=None)
     absent(name="Remove the environments and commands", paths=_FILES)
     host_names(name="Forget the names of the other hosts", lines=())
     if not settings.airflow_uninstall_data:

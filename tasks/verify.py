@@ -13,7 +13,7 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api import operation
 
-from . import rabbitmq, redis
+from . import monitoring, rabbitmq, redis
 from .addresses import EVERYWHERE, is_loopback
 from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
@@ -37,7 +37,7 @@ from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
-_OURS = ("airflow", "postgres", "rabbitmq", "epmd", "redis")
+_OURS = ("airflow", "postgres", "rabbitmq", "epmd", "redis", monitoring.USER)
 """Users of the host whose sockets are looked at."""
 _EVERYWHERE = (*EVERYWHERE, "*", "[::]")
 """The same as ss and PostgreSQL write them."""
@@ -91,6 +91,7 @@ def _examine(settings: Settings) -> Iterator[Row]:
         yield _configured(settings)
     if settings.topology.database_here:
         yield from _metadata(settings)
+    yield from _metrics(settings)
     if "postgresql" in settings.topology.components:
         yield _role(settings)
     if "rabbitmq" in settings.topology.components:
@@ -154,6 +155,8 @@ def ports(settings: Settings) -> dict[int, bool]:
         servers += [(settings.redis_port, each) for each in redis.listeners(settings)]
     for component in settings.airflow_components:
         servers += _servers(settings, component)
+    listens = monitoring.address(settings)
+    servers += [(port, listens) for port in monitoring.ports(settings).values()]
     reachable = [(port, address.strip()) for port, address in servers]
     reachable = [(port, address) for port, address in reachable if not is_loopback(address)]
     everywhere = {port for port, address in reachable if address in _EVERYWHERE}
@@ -163,6 +166,8 @@ def ports(settings: Settings) -> dict[int, bool]:
 def _servers(settings: Settings, component: Component) -> list[tuple[int, str]]:
     if component.probe == ("web",):
         return [(settings.airflow_web_port, settings.airflow_web_host)]
+    if component.probe == ("health",) and settings.airflow_health_port:
+        return [(settings.airflow_health_port, settings.airflow_web_host)]
     if component.probe == ("flower",):
         return [(settings.airflow_flower_port, settings.airflow_flower_host)]
     if component.log_port and not settings.topology.web_here:
@@ -181,6 +186,16 @@ def _components(settings: Settings) -> Iterator[Row]:
         if component in ages:
             saw += f", last heartbeat {said[ages[component]]} s ago"
         yield _row(component.description, right, saw)
+
+
+def _metrics(settings: Settings) -> Iterator[Row]:
+    scrapes = {each: monitoring.scrape(settings, each) for each in monitoring.here(settings)}
+    words = monitoring.said(tuple(scrapes.values())) if scrapes else {}
+    for exporter, scrape in scrapes.items():
+        right = words[scrape] == "yes"
+        where = f"{scrape.address}:{scrape.port}"
+        saw = f"at {where}" if right else f"none at {where} ({words[scrape]})"
+        yield _row(f"metrics of {exporter.what}", right, saw)
 
 
 def _configured(settings: Settings) -> Row:

@@ -13,10 +13,12 @@ from tasks.secrets import GENERATORS
 from tests import objects
 from tests.cli import Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.monitoring import Bucket, Prometheus, bucket, comes_back, health
 from tests.receivers import Receivers
 from tests.reports import check_task_reports, check_unit_reports
 from tests.rest import Airflow
 from tests.verify import verify
+from tests.waiting import until
 from tests.watch import shown, watched
 
 pytestmark = pytest.mark.docker
@@ -27,6 +29,9 @@ AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"
 SUDO_PASSWORD = "let-me-in"
 # Remote commands of a run on a host that is as it should be; one more holds the host.
 COMMANDS = 24
+# Those of the host that also tells how it is: its exporters and its firewall.
+MONITORED_COMMANDS = 35
+MONITORED = ("3.3.2", "bookworm")
 CASES = [("3.3.2", "bookworm"), ("3.3.2", "trixie"), ("2.11.2", "bookworm")]
 
 
@@ -39,6 +44,10 @@ class Stack:
     run: Run
     airflow: Airflow
     secrets: dict[str, str]
+    prometheus: Prometheus | None
+    """What scrapes it, where it is monitored."""
+    bucket: Bucket
+    """Where its tasks' logs are copied to, where it is monitored."""
     seen: str
     """What a stranger on the host could see while it was deployed."""
     objects: dict[str, Any]
@@ -56,13 +65,18 @@ def stack(
     secrets = tmp_path_factory.mktemp("secrets") / "secrets.json"
     host = network.host(f"single-{distribution}-{release[0]}", distribution=distribution)
     user = sudo_user(host, SUDO_PASSWORD)
+    monitored = request.param == MONITORED
+    prometheus = (
+        Prometheus(network.host("prometheus", distribution="bookworm")) if monitored else None
+    )
     deployment = Deployment(
-        "inventories/single.py",
+        "inventories/monitored.py" if monitored else "inventories/single.py",
         {**user, "airflow_secrets_file": str(secrets), **receivers.settings},
         environment={
             "AIRFLOW_HOST": host.address,
             "AIRFLOW_VERSION": release,
             "POSTGRESQL_PASSWORD": AWKWARD,
+            "PROMETHEUS": prometheus.host.address if prometheus else "",
         },
     )
     declared = objects.declared(secrets.parent, roles=True)
@@ -71,8 +85,13 @@ def stack(
     assert run.code == 0, run.output
     known = json.loads(secrets.read_text()) | {"postgresql_password": AWKWARD}
     airflow = Airflow(host.address, known["airflow_admin_password"], release)
-    yield Stack(host, deployment, run, airflow, known, seen.text, declared)
+    with bucket(network) as storage:
+        if monitored:
+            storage.connect(host)
+        yield Stack(host, deployment, run, airflow, known, prometheus, storage, seen.text, declared)
     network.drop(host)
+    if prometheus:
+        network.drop(prometheus.host)
 
 
 def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
@@ -270,7 +289,9 @@ def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> 
     sockets = stack.host.ssh("ss -Hltn").stdout.splitlines()
     everywhere = {line.split()[3] for line in sockets}
     opened = {port for port in everywhere if not port.startswith(("127.", "[::1]"))}
-    assert opened == {"0.0.0.0:22", "[::]:22", "0.0.0.0:8080"}
+    metrics = {f"{stack.host.address}:{port}" for port in (9103, 9187, 15692)}
+    more = {"0.0.0.0:8081", *metrics} if stack.prometheus else set()
+    assert opened == {"0.0.0.0:22", "[::]:22", "0.0.0.0:8080", *more}
 
 
 def test_a_run_that_changes_nothing_sends_few_commands(stack: Stack) -> None:
@@ -278,11 +299,61 @@ def test_a_run_that_changes_nothing_sends_few_commands(stack: Stack) -> None:
     run = stack.deployment.show("-y", "-vv")
     assert run.code == 0, run.output
     commands = [line for line in run.output.splitlines() if ">>> " in line]
-    assert len(commands) <= COMMANDS
+    assert len(commands) <= (MONITORED_COMMANDS if stack.prometheus else COMMANDS)
 
 
 def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> None:
     assert verify(stack.deployment).wrong == set()
+
+
+def test_prometheus_scrapes_everything_and_no_stranger_does(stack: Stack) -> None:
+    prometheus = stack.prometheus
+    if prometheus is None:
+        pytest.skip("not monitored")
+    prometheus.start(stack.host.address)
+    everything = {"airflow": "up", "postgresql": "up", "rabbitmq": "up"}
+    until(lambda: prometheus.targets() == everything, 90, "every target is up")
+    query = 'airflow_task_finish_total{dag_id="failing", task_id="fail", state="failed"}'
+    assert stack.airflow.run("failing")[1] == "failed"
+    until(lambda: prometheus.value(query), 60, "the failed task in Prometheus")
+    until(lambda: prometheus.value("rate(airflow_scheduler_heartbeat_total[1m])"), 60, "heartbeats")
+    assert prometheus.value("pg_up") == 1
+    assert prometheus.value("airflow_dagbag_size")
+    assert "error" not in prometheus.host.ssh("promtool check rules /etc/prometheus/*.yml").stdout
+    for port in (9103, 9187, 15692):  # this machine is a stranger
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"http://{stack.host.address}:{port}/metrics", timeout=5)
+
+
+def test_load_balancers_are_told_when_a_component_is_away(stack: Stack) -> None:
+    if stack.prometheus is None:
+        pytest.skip("not monitored")
+    code, words = health(stack.host)
+    names = {"api-server", "scheduler", "triggerer", "dag-processor", "worker"}
+    assert (code, words) == (200, dict.fromkeys(names, "ok"))
+    stack.host.ssh("systemctl stop airflow-worker")
+    until(lambda: health(stack.host)[0] == 503, 30, "the worker is missed")
+    assert health(stack.host)[1]["worker"] == "fails"
+    assert stack.deployment.run().changed[:1] == ["Services | Run airflow-worker.service"]
+    comes_back(stack.host)
+
+
+def test_logs_are_read_from_the_bucket(stack: Stack) -> None:
+    if stack.prometheus is None:
+        pytest.skip("not monitored")
+    run, state = stack.airflow.run("example_three_tasks")
+    assert state == "success"
+    until(lambda: len(stack.bucket.objects()) >= 3, 60, "three logs in the bucket")
+    assert any("transform" in key for key in stack.bucket.objects())
+    stack.host.ssh("rm -r /var/log/airflow/dag_id=example_three_tasks")
+    assert "celery" in stack.airflow.log("example_three_tasks", run, "transform")
+
+
+def test_the_journal_is_bounded(stack: Stack) -> None:
+    if stack.prometheus is None:
+        pytest.skip("not monitored")
+    said = stack.host.ssh("journalctl -u systemd-journald -o cat | grep 'max ' | tail -n 1").stdout
+    assert "max 512.0M" in said
 
 
 def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:

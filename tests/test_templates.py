@@ -11,7 +11,7 @@ from tasks import airflow_cfg
 from tasks.airflow import unit_text
 from tasks.operations import with_block
 from tasks.postgresql import hba_lines, listen
-from tasks.rabbitmq import listeners
+from tasks.rabbitmq import configuration
 from tasks.resources import template
 from tasks.settings import Settings
 from tests import made_up
@@ -60,7 +60,7 @@ def test_the_broker_always_answers_airflow_on_its_own_host(
     tmp_path: Path, data: dict[str, Any], expected: list[str]
 ) -> None:
     settings = made_up.settings(tmp_path / "s", **data)
-    text = template("rabbitmq.conf", settings=settings, addresses=listeners(settings), files=())
+    text = configuration(settings)["/etc/rabbitmq/rabbitmq.conf"].text
     lines = [line for line in text.splitlines() if line.startswith("listeners")]
     assert lines == [f"listeners.tcp.{n} = {each}" for n, each in enumerate(expected, start=1)]
 

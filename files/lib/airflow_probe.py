@@ -11,6 +11,7 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["login", "NAME", "EMAIL"]          yes when NAME has the password on stdin, else no
     ["web", "URL", ...]                 yes when every URL answers 200, else no
     ["flower", "URL"]                   yes when URL answers at all
+    ["health", "URL"]                   the same
     ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
     ["worker", "QUEUE", ...]            yes when this host's worker takes tasks from each QUEUE
     ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
@@ -186,7 +187,7 @@ def worker(*queues):
     return set(queues) <= set(queue["name"] for queue in (answer or {}).get(name) or ())
 
 
-CHECKS = {"web": web, "flower": flower, "heartbeat": heartbeat, "worker": worker}
+CHECKS = {"web": web, "flower": flower, "health": flower, "heartbeat": heartbeat, "worker": worker}
 ASKS = {"schema": schema, "login": login, "age": age, "imports": imports, "used": used}
 
 

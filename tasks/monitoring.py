@@ -1,0 +1,246 @@
+"""Metrics for Prometheus: those of Airflow, of PostgreSQL and of RabbitMQ.
+
+Each exporter is on the host of what it is about, but for Airflow's: StatsD on one host takes the
+metrics of all. They ask nobody for a login, so they listen on loopback until the Prometheus
+servers are named, and the firewall lets in those alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pyinfra import host, state
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.operation import OperationMeta
+
+from .addresses import bracketed
+from .airflow import removed
+from .deploys import deploy
+from .facts import AptPackages, HostSystem, Scrape, Scrapes, Watched, look, scraping
+from .operations import Commands, File, can_not_be_asked, place, running, will_have_changed
+from .resources import template
+from .settings import Settings
+from .system import account, of_this_host, packages
+
+USER = "airflow_monitor"
+"""Who the exporters run as, and the role that PostgreSQL knows by that."""
+STATSD = "/etc/airflow-collectd.conf"
+_HOME = "/nonexistent"
+_WORKS_WITHIN = 60
+"""Seconds that an exporter has after its start."""
+_RETURN_WITHIN = 30
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A process that has metrics."""
+
+    group: str
+    """The inventory's group that asks for it."""
+    what: str
+    """Whose metrics they are."""
+    unit: str
+    sign: str
+    """How a line of theirs begins once all is well."""
+    packages: tuple[str, ...] = ()
+    """apt's, the one with the program first, and patterns of what it needs; none for a plugin."""
+    service: str = ""
+    """The unit that the first one brings, which listens everywhere, and is masked."""
+
+    @property
+    def name(self) -> str:
+        """The unit's name without its kind."""
+        return self.unit.removesuffix(".service")
+
+
+STATSD_EXPORTER = Exporter(
+    "statsd_exporter",
+    "Airflow",
+    "airflow-statsd-exporter.service",
+    "# collectd/write_prometheus",
+    # What collectd's plugin needs is called otherwise from Debian 13 on.
+    ("collectd-core", "libprotobuf-c1", "^libmicrohttpd12(t64)?$"),
+    "collectd.service",
+)
+POSTGRESQL_EXPORTER = Exporter(
+    "postgresql_exporter",
+    "PostgreSQL",
+    "airflow-postgresql-exporter.service",
+    "pg_up 1",
+    ("prometheus-postgres-exporter",),
+    "prometheus-postgres-exporter.service",
+)
+RABBITMQ_EXPORTER = Exporter(
+    "rabbitmq_exporter", "RabbitMQ", "rabbitmq-server.service", "rabbitmq_build_info"
+)
+EXPORTERS = (STATSD_EXPORTER, POSTGRESQL_EXPORTER, RABBITMQ_EXPORTER)
+UNITS = tuple(exporter.unit for exporter in EXPORTERS if exporter.packages)
+
+
+@deploy("Monitoring")
+def deploy_monitoring(
+    settings: Settings | None = None, *, broker: Iterable[OperationMeta] = ()
+) -> None:
+    """Run the exporters that the inventory gives this host, and wait until they have metrics.
+
+    That of PostgreSQL needs ``deploy_postgresql``, and that of RabbitMQ ``deploy_rabbitmq``, whose
+    steps that have started the ``broker`` are followed.
+    """
+    settings = of_this_host(settings)
+    wanted = here(settings)
+    own = [exporter for exporter in wanted if exporter.packages]
+    exporters_gone(name="Remove exporters that run elsewhere", wanted=[each.unit for each in own])
+    if own:
+        account(name=f"Create the user {USER}", user=USER, home=_HOME, shell="/usr/sbin/nologin")
+        place({path: File(text) for path, text in texts(settings).items()})
+    scrapes = {exporter: scrape(settings, exporter) for exporter in wanted}
+    for exporter in host.loop(EXPORTERS):
+        if exporter not in wanted:
+            continue
+        changed = list(broker)
+        if exporter in own:
+            program(name=f"Install {exporter.packages[0]}", exporter=exporter, among=_programs(own))
+            ran = running(
+                name=f"Run {exporter.unit}",
+                watched=_watched(exporter),
+                texts=texts(settings),
+                among=tuple(map(_watched, own)),
+            )
+            changed = [ran]
+        scraped(
+            name=f"Wait for the metrics of {exporter.what}",
+            exporter=exporter,
+            scrape=scrapes[exporter],
+            changed=changed,
+            among=tuple(scrapes.values()),
+        )
+
+
+def _programs(exporters: Iterable[Exporter]) -> tuple[str, ...]:
+    return tuple(exporter.packages[0] for exporter in exporters)
+
+
+def here(settings: Settings) -> list[Exporter]:
+    """Give the exporters of this host."""
+    return [each for each in EXPORTERS if each.group in settings.topology.components]
+
+
+def address(settings: Settings) -> str:
+    """Give the address at which this host's metrics are."""
+    return settings.topology.address if settings.monitoring_allow else "127.0.0.1"
+
+
+def ports(settings: Settings) -> dict[Exporter, int]:
+    """Give the ports of this host's metrics."""
+    every = {
+        STATSD_EXPORTER: settings.monitoring_airflow_port,
+        POSTGRESQL_EXPORTER: settings.monitoring_postgresql_port,
+        RABBITMQ_EXPORTER: settings.monitoring_rabbitmq_port,
+    }
+    return {exporter: every[exporter] for exporter in here(settings)}
+
+
+def scrape(settings: Settings, exporter: Exporter) -> Scrape:
+    """Say how this host looks at the metrics of an exporter."""
+    takes = settings.monitoring_statsd_port if exporter is STATSD_EXPORTER else 0
+    return Scrape(address(settings), ports(settings)[exporter], exporter.sign, takes)
+
+
+def said(scrapes: tuple[Scrape, ...], *, within: int = 0) -> dict[Scrape, str]:
+    """Look at metrics: what to look at -> yes, no when nothing answers, or unknown."""
+    words = look(Scrapes, scrapes=scrapes, within=within)
+    return {each: words[number] for number, each in enumerate(scrapes)}
+
+
+def texts(settings: Settings) -> dict[str, str]:
+    """Give the exporters' files: path -> text."""
+    listen = address(settings)
+    here_ports = ports(settings)
+    found = {}
+    if STATSD_EXPORTER in here_ports:
+        found[STATSD] = template(
+            "airflow-collectd.conf", settings=settings, address=listen, exporter=STATSD_EXPORTER
+        )
+        found[_path(STATSD_EXPORTER)] = _unit(STATSD_EXPORTER, f"/usr/sbin/collectd -f -C {STATSD}")
+    if POSTGRESQL_EXPORTER in here_ports:
+        found[_path(POSTGRESQL_EXPORTER)] = _unit(
+            POSTGRESQL_EXPORTER,
+            "/usr/bin/prometheus-postgres-exporter"
+            f" --web.listen-address={bracketed(listen)}:{here_ports[POSTGRESQL_EXPORTER]}",
+            DATA_SOURCE_NAME=f"host=/run/postgresql port={settings.postgresql_port}"
+            f" user={USER} dbname=postgres sslmode=disable",
+        )
+    return found
+
+
+def _unit(exporter: Exporter, command: str, **environment: str) -> str:
+    return template(
+        "airflow-exporter.service",
+        exporter=exporter,
+        command=command,
+        environment=environment,
+        user=USER,
+    )
+
+
+def _path(exporter: Exporter) -> str:
+    return f"/etc/systemd/system/{exporter.unit}"
+
+
+def _watched(exporter: Exporter) -> Watched:
+    configuration = (STATSD,) if exporter is STATSD_EXPORTER else ()
+    reads = (_path(exporter), *configuration)
+    return Watched(exporter.unit, f"/run/{exporter.name}/started", reads)
+
+
+@operation()
+def exporters_gone(wanted: Sequence[str]) -> Commands:
+    """Stop and remove exporters of ours that are not ``wanted``."""
+    left = tuple(Watched(u, "/", ()) for u in look(HostSystem).exporters if u not in wanted)
+    if not left:
+        host.noop("no exporter is left over")
+        return
+    yield from removed._inner(units=left, among=left)
+
+
+@operation()
+def program(exporter: Exporter, *, among: tuple[str, ...]) -> Commands:
+    """Install an exporter's program, whose own service stays off.
+
+    Where the package is there already, its service is somebody's, and is left alone. ``among`` are
+    the packages of one look.
+    """
+    name, *needed = exporter.packages
+    if name in look(AptPackages, packages=among).installed:
+        host.noop(f"{name} is installed")
+        return
+    yield f"systemctl mask -q {exporter.service}"
+    yield from packages._inner(packages=[*needed, name])
+
+
+@operation()
+def scraped(
+    exporter: Exporter,
+    scrape: Scrape,
+    *,
+    changed: Iterable[OperationMeta],
+    among: tuple[Scrape, ...],
+) -> Commands:
+    """Wait until an exporter has metrics, and fail when it has none in time.
+
+    One that stays away is restarted. ``among`` are those of one look.
+    """
+    if not will_have_changed(changed):
+        answer = said(among)[scrape]
+        if answer != "yes" and state.is_executing:
+            answer = said((scrape,), within=_RETURN_WITHIN)[scrape]
+        if answer == "yes" or can_not_be_asked(answer):
+            host.noop(f"the metrics of {exporter.what} are there")
+            return
+        yield f"systemctl restart {exporter.unit}"
+    where = f"{scrape.address}:{scrape.port}"
+    yield StringCommand(
+        'word=$(', scraping(scrape, _WORKS_WITHIN), '); test "$word" = yes ||',
+        f"{{ echo 'no metrics of {exporter.what} at {where}' >&2; false; }}",
+    )  # fmt: skip
