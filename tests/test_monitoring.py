@@ -11,7 +11,7 @@ import pytest
 from tasks import Settings, SettingsError, airflow_cfg, monitoring
 from tasks.airflow import unit_text
 from tasks.firewall import allowed, datagrams_allowed
-from tasks.releases import EXPORTERS, GROUPS, HEALTH, RELEASES
+from tasks.releases import EXPORTERS, HEALTH, RELEASES
 from tests import made_up
 
 SPREAD = {
@@ -32,7 +32,7 @@ def read(folder: Path, name: str, groups: dict[str, list[str]], **data: Any) -> 
 
 
 def alone(folder: Path, **data: Any) -> Settings:
-    groups = {group: ["192.0.2.10"] for group in (*GROUPS, *EXPORTERS)}
+    groups = {**made_up.everything("192.0.2.10"), **dict.fromkeys(EXPORTERS, ["192.0.2.10"])}
     return read(folder, "192.0.2.10", groups, **data)
 
 
