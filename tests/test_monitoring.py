@@ -32,7 +32,7 @@ def read(folder: Path, name: str, groups: dict[str, list[str]], **data: Any) -> 
 
 
 def alone(folder: Path, **data: Any) -> Settings:
-    groups = {**made_up.everything("192.0.2.10"), **dict.fromkeys(EXPORTERS, ["192.0.2.10"])}
+    groups = made_up.everything("192.0.2.10") | {group: ["192.0.2.10"] for group in EXPORTERS}
     return read(folder, "192.0.2.10", groups, **data)
 
 
@@ -129,4 +129,9 @@ def test_the_health_summary_asks_for_every_other_component(tmp_path: Path) -> No
 def test_a_health_summary_gives_a_worker_no_secret_that_it_had_not(tmp_path: Path) -> None:
     groups = {group: hosts for group, hosts in SPREAD.items() if group not in EXPORTERS}
     worker = read(tmp_path, "w1", groups, airflow_health_port=8081)
-    assert worker.withheld == {"database_url", "fernet_key", "jwt_secret"}
+    assert worker.withheld == {
+        "database_url",
+        "async_database_url",
+        "fernet_key",
+        "jwt_secret",
+    }
