@@ -28,9 +28,9 @@ for file in /etc/postgresql/*/main/pg_hba.conf; do
     echo 'hostssl all all samenet scram-sha-256' >> $file
 done
 systemctl reload postgresql
-rabbitmq-plugins -q enable rabbitmq_management
-rabbitmqctl -q add_user boss let-me-in
-rabbitmqctl -q set_user_tags boss administrator
+rabbitmq-plugins -q enable rabbitmq_management </dev/null
+rabbitmqctl -q add_user boss let-me-in </dev/null
+rabbitmqctl -q set_user_tags boss administrator </dev/null
 """
 
 
@@ -182,5 +182,6 @@ def test_redis_is_a_broker_too(stack: Stack) -> None:
     assert deployment.run().changed == []
     ask = "redis-cli --tls --cacert /etc/redis/airflow.crt --insecure"
     assert "NOAUTH" in stack.servers.ssh(f"{ask} ping").stdout
-    clients = stack.servers.ssh(f"{ask} client list", input=None, check=False)
-    assert "NOAUTH" in clients.stdout
+    login = "read -r REDISCLI_AUTH && export REDISCLI_AUTH"
+    clients = stack.servers.ssh(f"{login} && {ask} client list", input=f"{PASSWORD}\n").stdout
+    assert f"addr={stack.host.address}:" in clients
