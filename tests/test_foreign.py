@@ -28,9 +28,9 @@ for file in /etc/postgresql/*/main/pg_hba.conf; do
     echo 'hostssl all all samenet scram-sha-256' >> $file
 done
 systemctl reload postgresql
-rabbitmq-plugins -q enable rabbitmq_management
-rabbitmqctl -q add_user boss let-me-in
-rabbitmqctl -q set_user_tags boss administrator
+rabbitmq-plugins -q enable rabbitmq_management </dev/null
+rabbitmqctl -q add_user boss let-me-in </dev/null
+rabbitmqctl -q set_user_tags boss administrator </dev/null
 """
 
 
@@ -70,6 +70,8 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "airflow_dags": str(ROOT / "files/dags"),
             "postgresql_url": f"postgresql://flow:{QUOTED}@{place}/flow?sslmode=verify-full",
             "postgresql_ca": str(ca),
+            "postgresql_results_user": "flow_results",
+            "postgresql_results_database": "flow_results",
             "rabbitmq_url": f"amqps://flow:{QUOTED}@{place}/flow",
             "rabbitmq_ca": str(ca),
         },
@@ -115,7 +117,7 @@ def test_what_is_missing_is_named_with_its_mend(stack: Stack) -> None:
     said = stack.refused.output
     assert stack.refused.code != 0
     assert "CREATE ROLE flow LOGIN" in said
-    assert "CREATE DATABASE airflow_results OWNER airflow_results" in said
+    assert "CREATE DATABASE flow_results OWNER flow_results" in said
     assert "make the virtual host flow and the user flow with all permissions" in said
     assert PASSWORD not in said
     assert QUOTED not in said
@@ -124,7 +126,7 @@ def test_what_is_missing_is_named_with_its_mend(stack: Stack) -> None:
 def test_what_is_missing_is_made_by_an_administrators_login(stack: Stack) -> None:
     assert "Foreign servers | Prepare postgresql and rabbitmq" in stack.first_run.changed
     owner = "SELECT datname, rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba"
-    assert {"flow|flow", "airflow_results|airflow_results"} <= set(stack.psql(owner))
+    assert {"flow|flow", "flow_results|flow_results"} <= set(stack.psql(owner))
     assert stack.psql("SELECT rolname FROM pg_roles WHERE rolsuper") == ["postgres"]
     permissions = stack.servers.ssh("rabbitmqctl -q list_permissions -p flow").stdout
     assert "flow\t.*\t.*\t.*" in permissions
@@ -138,7 +140,7 @@ def test_nothing_of_ours_is_installed_for_them(stack: Stack) -> None:
 def test_every_connection_is_encrypted_and_a_dag_runs(stack: Stack) -> None:
     assert stack.airflow.run("example_three_tasks")[1] == "success"
     ssl = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename IN"
-    assert stack.psql(f"{ssl} ('flow', 'airflow_results')") == ["t"]
+    assert stack.psql(f"{ssl} ('flow', 'flow_results')") == ["t"]
     listed = stack.servers.ssh("rabbitmqctl -q list_connections user ssl").stdout.split("\n")
     assert {line for line in listed if line.startswith("flow")} == {"flow\ttrue"}
     # Nobody who speaks without encryption gets as far as a password.
@@ -182,5 +184,6 @@ def test_redis_is_a_broker_too(stack: Stack) -> None:
     assert deployment.run().changed == []
     ask = "redis-cli --tls --cacert /etc/redis/airflow.crt --insecure"
     assert "NOAUTH" in stack.servers.ssh(f"{ask} ping").stdout
-    clients = stack.servers.ssh(f"{ask} client list", input=None, check=False)
-    assert "NOAUTH" in clients.stdout
+    login = "read -r REDISCLI_AUTH && export REDISCLI_AUTH"
+    clients = stack.servers.ssh(f"{login} && {ask} client list", input=f"{PASSWORD}\n").stdout
+    assert f"addr={stack.host.address}:" in clients

@@ -123,6 +123,13 @@ LOOKS = {"postgresql": databases, "rabbitmq": broker, "redis": broker}
 MAKES = {"postgresql": make_databases, "rabbitmq": make_broker}
 
 
+def make(server, wanted):
+    try:
+        MAKES[server](wanted)
+    except Exception as error:  # an HTTP API and a database have kinds of their own
+        sys.exit("{}_admin_url can't make what is missing: {}".format(server, error))
+
+
 def look(wanted):
     found = {server: LOOKS[server](wanted[server]) for server in wanted}
     return {server: found[server] for server in found if found[server]}
@@ -134,7 +141,7 @@ def main(word):
     if word == "make":
         for server in sorted(set(missing) & set(MAKES)):
             if wanted[server]["admin"]:
-                MAKES[server](wanted[server])
+                make(server, wanted[server])
         missing = look(wanted)
         if missing:
             sys.exit(json.dumps(missing))
