@@ -20,7 +20,7 @@ SETUP = """
 set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -qq --no-install-recommends prometheus curl >/dev/null
+apt-get install -qq --no-install-recommends -o Dpkg::Options::=--force-confold prometheus >/dev/null
 cp /usr/share/doc/prometheus/examples/console_libraries/* /etc/prometheus/console_libraries/
 systemctl restart prometheus
 """

@@ -318,6 +318,8 @@ def test_prometheus_scrapes_everything_and_no_stranger_does(stack: Stack) -> Non
     until(lambda: prometheus.value(query), 60, "the failed task in Prometheus")
     until(lambda: prometheus.value("rate(airflow_scheduler_heartbeat_total[1m])"), 60, "heartbeats")
     assert prometheus.value("pg_up") == 1
+    alert = 'ALERTS{alertname="TasksFail", dag_id="failing"}'
+    until(lambda: prometheus.value(alert), 90, "the alert about the failed task")
     assert prometheus.value("airflow_dagbag_size")
     assert "error" not in prometheus.host.ssh("promtool check rules /etc/prometheus/*.yml").stdout
     for port in (9103, 9187, 15692):  # this machine is a stranger
