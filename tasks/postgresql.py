@@ -9,6 +9,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
+from . import releases
 from .deploys import deploy
 from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
 from .operations import (
@@ -24,7 +25,7 @@ from .operations import (
 from .passwords import scram_matches, scram_verifier
 from .resources import template
 from .settings import Settings
-from .system import of_this_host, packages
+from .system import debs_here, of_this_host, packages
 
 
 @deploy("PostgreSQL")
@@ -37,7 +38,9 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     settings = of_this_host(settings)
     parts = roles(settings)
     among = tuple(parts.values())
-    packages(name="Install the server", packages=["postgresql"])
+    packages(
+        name="Install the server", packages=releases.APT["postgresql"], debs=debs_here(settings)
+    )
     text = template("postgresql.conf", settings=settings, listen=listen(settings))
     cluster_settings(name="Configure the server", text=text)
     lines = hba_lines(settings)

@@ -9,6 +9,7 @@ from typing import Any
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
+from . import releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
 from .facts import RabbitmqDefinitions, RabbitmqNodes, Watched, look
@@ -16,7 +17,7 @@ from .operations import Commands, File, Folder, can_not_be_asked, place, running
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
-from .system import of_this_host, packages
+from .system import debs_here, of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"
 EPMD = "/etc/systemd/system/epmd.socket.d"
@@ -32,7 +33,9 @@ def deploy_rabbitmq(settings: Settings | None = None) -> None:
     folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
     place({**folders, **{path: File(text) for path, text in texts.items()}})
     # The configuration comes first: the broker never listens with Debian's defaults.
-    installed = packages(name="Install the broker", packages=["rabbitmq-server"])
+    installed = packages(
+        name="Install the broker", packages=releases.APT["rabbitmq"], debs=debs_here(settings)
+    )
     running(
         name="Run the broker",
         watched=Watched(

@@ -28,7 +28,7 @@ from .operations import Commands, File, written
 from .postgresql import roles
 from .rabbitmq import broker_user_absent
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
-from .system import host_names
+from .system import DELIVERED, host_names
 
 _UNITS = (*sorted(every_unit()), *housekeeping.UNITS, firewall.UNIT)
 _FILES = (
@@ -37,6 +37,7 @@ _FILES = (
     "/etc/systemd/system/airflow-report@.service",
     firewall.RULES,
     SWAP_FILE,
+    DELIVERED,
 )
 
 
