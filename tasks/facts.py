@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, NamedTuple, TypeVar, cast
+from urllib.parse import unquote
 
 from pyinfra import host, state
 from pyinfra.api import FactBase, QuoteString, StringCommand
@@ -130,6 +131,22 @@ class AptPackages(FactBase[Apt]):
         pairs = (line.partition(" ") for line in output)
         installed = frozenset(name for state, _, name in pairs if state == "installed")
         return Apt(installed, APT_STAMP in output)
+
+
+class AptFiles(FactBase[list[str]]):
+    """Names of the files with which apt would install ``packages``, by ``configuration``."""
+
+    default = list
+
+    def command(self, configuration: str, packages: tuple[str, ...]) -> StringCommand:
+        return StringCommand(
+            "apt-get -qq -c", configuration, "install --no-install-recommends --print-uris",
+            *map(QuoteString, packages), "2>/dev/null || true",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> list[str]:
+        uris = (line.split("'")[1] for line in output if line.startswith("'"))
+        return [unquote(uri.rpartition("/")[2]) for uri in uris]
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.operation import OperationMeta
 
-from . import monitoring
+from . import monitoring, releases
 from .deploys import deploy
 from .facts import FirewallTable, Watched
 from .operations import Commands, File, place, running, will_have_changed
 from .resources import template
 from .settings import Settings
-from .system import packages
+from .system import debs_here, packages
 
 RULES = "/etc/airflow-firewall.nft"
 UNIT = "airflow-firewall.service"
@@ -33,7 +33,7 @@ def deploy_firewall(settings: Settings | None = None) -> None:
     ports, datagrams = allowed(settings), datagrams_allowed(settings)
     if not ports and not datagrams:
         return
-    packages(name="Install nftables", packages=["nftables"])
+    packages(name="Install nftables", packages=releases.APT["firewall"], debs=debs_here(settings))
     texts = {
         RULES: template("airflow-firewall.nft", ports=ports, datagrams=datagrams),
         f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),

@@ -13,14 +13,14 @@ from urllib.parse import unquote, urlsplit
 from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 
-from . import airflow_cfg
+from . import airflow_cfg, releases
 from .deploys import deploy
 from .facts import ForeignServers, helper, look
 from .operations import Commands
 from .passwords import rabbitmq_hash, scram_verifier
 from .postgresql import roles
 from .settings import SYSTEM_CA, Settings
-from .system import of_this_host, packages
+from .system import debs_here, of_this_host, packages
 
 _SCRIPT = "airflow_servers.py"
 
@@ -37,7 +37,11 @@ def deploy_foreign(settings: Settings | None = None) -> None:
         return
     if "postgresql" not in settings.topology.components:
         # What backs up and restores.
-        packages(name="Install the database's client", packages=["postgresql-client"])
+        packages(
+            name="Install the database's client",
+            packages=releases.APT["client"],
+            debs=debs_here(settings),
+        )
     if settings.foreign:
         prepared(
             name=f"Prepare {' and '.join(settings.foreign)}",

@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import monitoring
+from . import monitoring, releases
 from .deploys import deploy
 from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
 from .operations import (
@@ -26,7 +26,7 @@ from .operations import (
 from .passwords import scram_matches, scram_verifier
 from .resources import template
 from .settings import Settings
-from .system import of_this_host, packages
+from .system import debs_here, of_this_host, packages
 
 
 @deploy("PostgreSQL")
@@ -39,7 +39,9 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     settings = of_this_host(settings)
     parts = roles(settings)
     among = (*parts.values(), *_monitor(settings))
-    packages(name="Install the server", packages=["postgresql"])
+    packages(
+        name="Install the server", packages=releases.APT["postgresql"], debs=debs_here(settings)
+    )
     certificate = certificate_files(settings)
     place(certificate)
     text = template(

@@ -19,7 +19,7 @@ from .installers import ALONE, FROM_INDEX, Pip, Uv, pip
 from .operations import Commands, File, Folder, place
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
-from .system import packages
+from .system import debs_here, packages
 from .wheelhouse import Wheelhouse
 
 BOOTSTRAP = f"{ENVIRONMENT}/bootstrap"
@@ -63,10 +63,10 @@ def deploy_link(environment: Environment) -> OperationMeta:
 
 def _environment(settings: Settings) -> Environment:
     python = choose_interpreter(settings)
-    os_packages = releases.os_packages(settings.release, settings.extras)
     packages(
         name="Install Python and what the packages are built with",
-        packages=[*python.packages, "python3-venv", *os_packages],
+        packages=releases.python_packages(settings.release, settings.extras, python),
+        debs=debs_here(settings),
     )
     _build_aids(settings)
     return _environments(settings, python)

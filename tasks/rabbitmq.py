@@ -10,7 +10,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import monitoring
+from . import monitoring, releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
 from .facts import RabbitmqDefinitions, RabbitmqFiles, Watched, look
@@ -18,7 +18,7 @@ from .operations import Commands, File, Folder, can_not_be_asked, place, running
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings
-from .system import account, of_this_host, packages
+from .system import account, debs_here, of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"
 _HOME, _SHELL = "/var/lib/rabbitmq", "/usr/sbin/nologin"
@@ -45,7 +45,9 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
     place({**folders, **files})
     # The configuration comes first: the broker never listens with Debian's defaults.
-    installed = packages(name="Install the broker", packages=["rabbitmq-server"])
+    installed = packages(
+        name="Install the broker", packages=releases.APT["rabbitmq"], debs=debs_here(settings)
+    )
     ran = running(
         name="Run the broker",
         watched=Watched(

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import operation
 
+from . import releases
 from .deploys import deploy
 from .facts import AptPackages, Watched, look
 from .operations import Commands, File, Folder, place, running
 from .resources import template
 from .settings import Settings
-from .system import of_this_host, packages
+from .system import debs_here, of_this_host, packages
 
 UNIT = "redis-server@airflow.service"
 """Of the template in Debian's package, whose instances write below /var/lib/redis alone."""
 CONFIGURATION = "/etc/redis/redis-airflow.conf"
 DATA = "/var/lib/redis/airflow"
-_PACKAGE = "redis-server"
+(_PACKAGE,) = releases.APT["redis"]
 
 
 @deploy("Redis")
@@ -24,7 +25,7 @@ def deploy_redis(settings: Settings | None = None) -> None:
     """Install Redis with a password, persistent and for the inventory's hosts alone."""
     settings = of_this_host(settings)
     no_open_instance(name="Keep Debian's open instance from running")
-    packages(name="Install Redis", packages=[_PACKAGE])
+    packages(name="Install Redis", packages=releases.APT["redis"], debs=debs_here(settings))
     files = configuration(settings)
     place({DATA: Folder("redis", "redis", "750"), **files})
     running(

@@ -175,6 +175,16 @@ DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
     "Ubuntu 26.04": (Interpreter("3.14", ("python3",)),),
 }
 
+APT: Mapping[str, tuple[str, ...]] = {
+    "system": ("ca-certificates", "iproute2", "procps", "util-linux"),
+    "firewall": ("nftables",),
+    "postgresql": ("postgresql",),
+    "rabbitmq": ("rabbitmq-server",),
+    "redis": ("redis-server",),
+    "client": ("postgresql-client",),
+}
+"""What installs them -> apt packages that are the same for every release."""
+
 _WEBSERVER = Component(
     "webserver",
     ("webserver", "api_server"),
@@ -739,6 +749,19 @@ def os_packages(release: Release, extras: Iterable[str]) -> list[str]:
     wanted = set(release.build_packages)
     for extra in extras:
         wanted.update(release.extras[extra])
+    return sorted(wanted)
+
+
+def python_packages(release: Release, extras: Iterable[str], python: Interpreter) -> list[str]:
+    """List the apt packages that bring ``python``, and those of ``os_packages``."""
+    return [*python.packages, "python3-venv", *os_packages(release, extras)]
+
+
+def apt_packages(release: Release, extras: Iterable[str], distribution: str) -> list[str]:
+    """List every apt package that a host of ``distribution`` may be asked to have."""
+    wanted = {name for names in APT.values() for name in names}
+    if distribution in fitting(release):
+        wanted.update(python_packages(release, extras, interpreter(release, distribution)))
     return sorted(wanted)
 
 

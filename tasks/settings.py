@@ -7,6 +7,7 @@ import base64
 import ipaddress
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,6 +31,7 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 
 from . import certificates, declared, locks, releases, secrets, urls
+from .bundle import Bundle
 from .resources import resource
 from .wheelhouse import Wheelhouse
 
@@ -170,6 +172,8 @@ class Settings(BaseModel):
     """URL or file of constraints instead of a lock, such as Airflow's official ones."""
     airflow_wheelhouse: Secret | None = None
     """Folder on the controller, or URL of a page of links, with all packages: no index is asked."""
+    airflow_bundle: Path | None = None
+    """Folder on the controller that `scripts/bundle` has filled: no index or mirror is asked."""
     airflow_home: AbsolutePath = "/var/lib/airflow"
     """AIRFLOW_HOME on the hosts."""
     airflow_dags: Path | None = None
@@ -460,6 +464,7 @@ class Settings(BaseModel):
             self._lock,
             self._extras,
             self._given_lock,
+            self._bundled,
             self._wheels,
             self._servers,
             self._certificates,
@@ -494,7 +499,14 @@ class Settings(BaseModel):
     def wheelhouse(self) -> Wheelhouse | None:
         """Where packages come from instead of a package index, if from anywhere."""
         place = self.secret("airflow_wheelhouse")
+        if self.bundle:
+            place = str(self.bundle.wheels)
         return Wheelhouse(place) if place else None
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """Where packages come from instead of an index and a mirror, if from anywhere."""
+        return Bundle(self.airflow_bundle) if self.airflow_bundle else None
 
     @property
     def airflow_components(self) -> tuple[releases.Component, ...]:
@@ -571,10 +583,45 @@ class Settings(BaseModel):
         wheelhouse = self.wheelhouse
         if wheelhouse is None or not (missing := wheelhouse.missing(pins)):
             return None
+        if self.bundle:
+            setting, command = f"airflow_bundle {self.bundle.folder}", self._filling()
+        else:
+            setting = f"airflow_wheelhouse {wheelhouse.place}"
+            command = f"scripts/wheelhouse {self.airflow_version}"
+        return f"{setting} lacks {', '.join(missing)}: fill it with {command}"
+
+    def _bundled(self) -> str | None:
+        """Say what the bundle lacks that a host of any distribution would need."""
+        if self.bundle is None:
+            return None
+        if self.airflow_wheelhouse:
+            return "airflow_bundle has wheels, too: leave airflow_wheelhouse out"
+        if exporters := self.topology.components & set(releases.EXPORTERS):
+            return f"airflow_bundle has no packages of a {min(exporters)}: leave that group out"
+        if not self.bundle.wheels.is_dir():
+            return (
+                f"there is no airflow_bundle {self.bundle.folder}: make it with {self._filling()}"
+            )
+        found = [self.lacks_debs(each) for each in releases.fitting(self.release)]
+        return min((sentence or "" for sentence in found), key=len) or None
+
+    def lacks_debs(self, distribution: str) -> str | None:
+        """Say what the bundle has not for a host of ``distribution``."""
+        packages = releases.apt_packages(self.release, self.extras, distribution)
+        missing = self.bundle.missing(distribution, packages) if self.bundle else []
+        if not missing:
+            return None
         return (
-            f"airflow_wheelhouse {wheelhouse.place} lacks {', '.join(missing)}: fill it with "
-            f"scripts/wheelhouse {self.airflow_version}"
+            f"airflow_bundle {self.airflow_bundle} lacks {', '.join(missing)} for {distribution}: "
+            f"fill it with {self._filling(distribution)}"
         )
+
+    def _filling(self, distribution: str | None = None) -> str:
+        """Give the command that fills the bundle, for a distribution that would do or this one."""
+        distribution = distribution or releases.fitting(self.release)[0]
+        extras = [word for extra in self.airflow_extras for word in ("--extra", extra)]
+        words = ["--release", self.airflow_version, "--distribution", distribution, *extras]
+        return shlex.join(["scripts/bundle", str(self.airflow_bundle), *words])
 
     def _servers(self) -> str | None:
         for part in ("postgresql", self.broker) if self.airflow_components else ():

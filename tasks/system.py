@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import IO
 
 from pyinfra import host
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 
-from . import budget
+from . import budget, releases
+from .bundle import apt_configuration
 from .deploys import deploy
 from .facts import (
     APT_STAMP,
     JOURNAL,
     SWAP_FILE,
     Account,
+    AptFiles,
     AptPackages,
     HostSystem,
     UserAccount,
@@ -42,21 +47,78 @@ _INSTALL = (
     ' -o Dpkg::Options::="--force-confdef" -o Dpkg::Options::="--force-confold"'
 )
 
+DELIVERED = "/var/lib/pyinfra-airflow"
+"""Where a host has the bundle's files while it installs them."""
+_APT_CONF = f"{DELIVERED}/apt.conf"
+_APT_FILES = {
+    "apt.conf": apt_configuration(
+        {
+            "Dir::State::lists": f"{DELIVERED}/lists/",
+            "Dir::Cache": f"{DELIVERED}/cache/",
+            "Dir::Etc::sourcelist": f"{DELIVERED}/sources.list",
+            "APT::Sandbox::User": "root",
+        }
+    ),
+    # The index has the checksums of the archive, whose key the controller's apt has checked.
+    "sources.list": f"deb [trusted=yes] file:{DELIVERED} ./\n",
+}
+_NOT_FROM_BUNDLE = (
+    ' || { echo "the packages could not be installed from airflow_bundle: if this host has newer'
+    ' ones than the bundle, fill that again with scripts/bundle" >&2; false; }'
+)
+
 
 @operation()
-def packages(packages: Sequence[str]) -> Commands:
+def packages(packages: Sequence[str], *, debs: Path | None = None) -> Commands:
     """Install apt packages, with lists of today, waiting while another process holds apt's locks.
 
-    Lists grow old every day; that alone is no change.
+    Lists grow old every day; that alone is no change. With the folder ``debs`` of a bundle no
+    mirror is asked.
     """
     have = look(AptPackages, packages=tuple(packages))
     missing = [name for name in packages if name not in have.installed]
     if not missing:
         host.noop(f"{', '.join(packages)} are installed")
         return
+    if debs:
+        yield from _from_bundle(debs, missing)
+        return
     if not have.fresh:
         yield _UPDATE
     yield StringCommand(_INSTALL, *map(QuoteString, missing))
+
+
+def _from_bundle(debs: Path, packages: Sequence[str]) -> Commands:
+    """Carry to the host what it lacks, install that, and leave nothing of it behind."""
+    yield f"rm -rf {DELIVERED} && mkdir -p {DELIVERED}/lists/partial {DELIVERED}/cache"
+    for name, text in _APT_FILES.items():
+        yield _delivered(StringIO(text), name)
+    yield _delivered(str(debs / "Packages"), "Packages")
+    yield f"apt-get -c {_APT_CONF} update -q"
+    for name in host.get_fact(AptFiles, configuration=_APT_CONF, packages=tuple(packages)):
+        yield _delivered(str(debs / name), name)
+    words = map(QuoteString, packages)
+    yield StringCommand(
+        _INSTALL, "-c", _APT_CONF, *words, _NOT_FROM_BUNDLE, f"&& rm -r {DELIVERED}"
+    )
+
+
+def _delivered(source: str | IO[str], name: str) -> FileUploadCommand:
+    target = f"{DELIVERED}/{name}"
+    return FileUploadCommand(source, target, host.get_temp_filename(target))
+
+
+def debs_here(settings: Settings) -> Path | None:
+    """Give the bundle's folder for the host's distribution; None without a bundle.
+
+    SettingsError says what a bundle lacks.
+    """
+    if settings.bundle is None:
+        return None
+    distribution = look(HostSystem).distribution
+    if sentence := settings.lacks_debs(distribution):
+        raise SettingsError(f"host {host.name}: {sentence}")
+    return settings.bundle.debs(distribution)
 
 
 @deploy("System")
@@ -69,7 +131,8 @@ def deploy_system(settings: Settings | None = None) -> None:
     check_clock(look(HostSystem).ahead)
     packages(
         name="Install the base packages",
-        packages=["ca-certificates", "iproute2", "procps", "util-linux"],
+        packages=releases.APT["system"],
+        debs=debs_here(settings),
     )
     swap(name="Have swap for what the memory does not hold", mebibytes=settings.airflow_swap or 0)
     journal(name="Bound the journal", mebibytes=settings.airflow_journal_size)

@@ -30,7 +30,7 @@ from .operations import Commands, File, written
 from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
-from .system import host_names, journal
+from .system import DELIVERED, host_names, journal
 
 _UNITS = (*sorted(every_unit()), *housekeeping.UNITS, firewall.UNIT, *monitoring.UNITS)
 _FILES = (
@@ -40,6 +40,7 @@ _FILES = (
     firewall.RULES,
     monitoring.STATSD,
     SWAP_FILE,
+    DELIVERED,
 )
 
 

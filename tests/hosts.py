@@ -113,10 +113,14 @@ class Host:
 
 
 class Network:
-    """Hosts on a network of their own, of which nothing is left after the context."""
+    """Hosts on a network of their own, of which nothing is left after the context.
 
-    def __init__(self, name: str) -> None:
+    From an ``internal`` one there is no way out, and its hosts have nothing of what was fetched.
+    """
+
+    def __init__(self, name: str, *, internal: bool = False) -> None:
         self.name = name
+        self.internal = internal
         self.client = docker.from_env(timeout=600)
         self.numbers = itertools.count(2)  # the first address is the gateway's
 
@@ -185,9 +189,7 @@ class Network:
             volumes=[
                 "/sys/fs/cgroup:/sys/fs/cgroup:rw",
                 "/var/swap",  # a layer of the image can't hold a swap file
-                f"{CACHE}/pip:/root/.cache/pip",
-                f"{CACHE}/uv:/root/.cache/uv",
-                f"{CACHE}/apt/{distribution}:/var/cache/apt/shared",
+                *([] if self.internal else _fetched(distribution)),
             ],
         )
         host = Host(container, address)
@@ -197,8 +199,21 @@ class Network:
 
     def _create_network(self, ipam: Any = None) -> Any:
         return self.client.networks.create(
-            self.name, driver="bridge", ipam=ipam, labels={LABEL: self.name}
+            self.name,
+            driver="bridge",
+            ipam=ipam,
+            labels={LABEL: self.name},
+            internal=self.internal,
         )
+
+
+def _fetched(distribution: str) -> list[str]:
+    """Give the folders in which the hosts share what they have fetched."""
+    return [
+        f"{CACHE}/pip:/root/.cache/pip",
+        f"{CACHE}/uv:/root/.cache/uv",
+        f"{CACHE}/apt/{distribution}:/var/cache/apt/shared",
+    ]
 
 
 def _remove(container: Container) -> None:

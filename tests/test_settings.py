@@ -28,6 +28,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"airflow_wheelhouse": "tests"},
         "airflow_wheelhouse tests lacks apache-airflow 3.3.2: fill it",
     ),
+    (
+        {"airflow_bundle": "no/such/folder"},
+        "there is no airflow_bundle no/such/folder: make it with"
+        " scripts/bundle no/such/folder --release 3.3.2 --distribution 'Debian 12'",
+    ),
+    (
+        {"airflow_bundle": "tests", "airflow_wheelhouse": "tests"},
+        "airflow_bundle has wheels, too: leave airflow_wheelhouse out",
+    ),
     ({"airflow_dags": "no/such/folder"}, "airflow_dags can't be 'no/such/folder'"),
     ({"airflow_home": "var/lib"}, "airflow_home can't be 'var/lib': give an absolute path"),
     ({"airflow_home": "/var/lib/my flow"}, "airflow_home can't be '/var/lib/my flow'"),
