@@ -47,6 +47,8 @@ class Component:
     """The setting of the port at which it serves logs to the web UI."""
     required: bool = False
     """Whether an Airflow without it does nothing."""
+    reads_dags: bool = True
+    """Whether it needs the DAG files."""
     withheld: frozenset[str] = frozenset()
     """Meanings of secrets that a host with this alone is not given."""
 
@@ -136,6 +138,12 @@ class Release:
         """The component that serves the web UI."""
         return self.components[0]
 
+    @property
+    def parser(self) -> Component:
+        """The component that reads the DAG files for all others."""
+        by_name = {component.name: component for component in self.components}
+        return by_name.get("dag-processor") or by_name["scheduler"]
+
 
 SECRET_MEANINGS = (
     "database_url",
@@ -209,6 +217,7 @@ _OLD_FLOWER = Component(
     "Celery monitor",
     probe=("flower",),
     memory=65,
+    reads_dags=False,
 )
 
 _AIRFLOW_1_8 = Release(
@@ -427,6 +436,7 @@ _MODERN_FLOWER = Component(
     "Celery monitor",
     probe=("flower",),
     memory=141,
+    reads_dags=False,
 )
 _MODERN_KEYS = {
     "dags": ("core", "dags_folder"),
@@ -522,6 +532,7 @@ _AIRFLOW_3_3 = Release(
             memory=65,
             memory_each=300,
             required=True,
+            reads_dags=False,
         ),
         *_MODERN_COMPONENTS,
         Component(

@@ -9,6 +9,13 @@ import pytest
 
 from tasks.secrets import GENERATORS
 from tests.cli import Deployment, Run, sudo_user
+from tests.deliveries import (
+    check_broken_files,
+    check_many_files,
+    check_no_repository,
+    check_plugins,
+    check_repository,
+)
 from tests.hosts import Host, Network
 from tests.receivers import Receivers
 from tests.reports import check_task_reports, check_unit_reports
@@ -67,6 +74,14 @@ def stack(
     airflow = Airflow(host.address, known["airflow_admin_password"], release)
     yield Stack(host, deployment, run, airflow, known, seen.text)
     network.drop(host)
+
+
+@pytest.fixture
+def newest(stack: Stack) -> Stack:
+    """Give the stack on which what all releases share is tried."""
+    if stack.airflow.release != "3.3.2" or "bookworm" not in stack.host.container.name:
+        pytest.skip("tried on one release")
+    return stack
 
 
 def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
@@ -147,6 +162,23 @@ def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
     plan, run = stack.deployment.dry(), stack.deployment.run()
     assert (plan.planned, run.changed, stack.deployment.dry().planned) == (mended, mended, [])
     assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok
+
+
+def test_thousands_of_files_take_as_many_commands_as_one(newest: Stack, tmp_path: Path) -> None:
+    check_many_files(newest.deployment, newest.host, tmp_path)
+
+
+def test_dag_files_that_do_not_import_are_told_or_refused(newest: Stack, tmp_path: Path) -> None:
+    check_broken_files(newest.deployment, newest.host, tmp_path)
+
+
+def test_dags_come_from_a_private_repository(newest: Stack) -> None:
+    check_repository(newest.deployment, newest.host, newest.airflow)
+    check_no_repository(newest.deployment, newest.host)
+
+
+def test_a_changed_plugin_restarts_the_services(newest: Stack, tmp_path: Path) -> None:
+    check_plugins(newest.deployment, newest.host, tmp_path)
 
 
 def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> None:
