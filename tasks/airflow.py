@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import StringIO
 
 from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import airflow_cfg, budget
+from . import airflow_cfg, budget, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import AS_AIRFLOW, NO_UNIT, ProbeAnswers, Question, Units, Watched, helper, look
-from .operations import Commands, File, can_not_be_asked, file, place, running, will_have_changed
+from .facts import AS_AIRFLOW, ProbeAnswers, Question, Watched, helper, look
+from .operations import (
+    Commands,
+    File,
+    can_not_be_asked,
+    file,
+    place,
+    removed,
+    running,
+    will_have_changed,
+)
 from .python import CURRENT
 from .releases import HEALTH, RELEASES, SERVERS, Component
 from .resources import resource, template
@@ -37,6 +46,7 @@ CALLED = (
     "airflow_database.py",
     "airflow_drain.py",
     "airflow_health.py",
+    "airflow_imports.py",
     "airflow_keys.py",
     "airflow_objects.py",
     "airflow_servers.py",
@@ -105,9 +115,15 @@ def deploy_services(
     read = {component: _read(settings, component) for component in here}
     files = {path: file for each in (units, *read.values()) for path, file in each.items()}
     texts = {path: file.text for path, file in files.items()}
-    watched = {component: _watched(component, read[component]) for component in here}
+    # Airflow reads plugins at the start of a process.
+    plugins = [f"{settings.airflow_home}/plugins.delivered"] if settings.airflow_plugins else []
+    watched = {component: _watched(component, (*read[component], *plugins)) for component in here}
     questions = {component: question(settings, component) for component in here}
-    among = (*watched.values(), *_elsewhere(here))
+    among = (*watched.values(), *_elsewhere(here), repository.WATCHED)
+    if not (settings.airflow_dags_repository and settings.reads_dags):
+        repository.clone_removed(
+            name="Remove the clone of the DAGs", link=settings.dags_link, among=among
+        )
     removed(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
     for component in host.loop((*settings.release.components, HEALTH)):
@@ -317,20 +333,6 @@ def ask(
         question: words[number] if whole else "".join(words[-1:])
         for number, question in enumerate(questions)
     }
-
-
-@operation()
-def removed(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
-    """Stop units, with the patience that their tasks have, and remove them."""
-    have = look(Units, watched=among)
-    present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]
-    if not present:
-        host.noop("no service is left over")
-        return
-    files = " ".join(f"/etc/systemd/system/{unit}" for unit in present)
-    yield f"systemctl disable -q --now {' '.join(present)} && rm -f {files}"
-    # One that ended badly would be listed for ever.
-    yield f"systemctl daemon-reload; systemctl reset-failed {' '.join(present)} 2>/dev/null || true"
 
 
 @operation()

@@ -1,110 +1,261 @@
-"""DAGs: a folder of the controller, delivered to the hosts."""
+"""DAGs and plugins: folders of the controller and a git repository, brought to the hosts."""
 
 from __future__ import annotations
 
+import base64
 import difflib
+import gzip
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
-from io import StringIO
+import shlex
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from pyinfra import host, logger, state
-from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
-from pyinfra.facts.files import FileContents
-from pyinfra.operations import files
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.operation import OperationMeta
 
+from . import repository
 from .deploys import deploy
-from .facts import DeliveredFolder, Found, look
-from .operations import Commands
-from .settings import Settings
+from .facts import DagImports, DagsRepository, DeliveredFolder, FolderFiles, Found, look
+from .operations import Commands, will_have_changed
+from .settings import Settings, SettingsError
 
 _MODE = "640"
 """Of the delivered files."""
+_LINE = 48_000
+"""Characters of an archive that are sent at a time."""
 
 
 @deploy("DAGs")
-def deploy_dags(settings: Settings | None = None) -> None:
-    """Deliver the folder ``airflow_dags``, where it is set, to every host that reads DAGs."""
+def deploy_dags(settings: Settings | None = None) -> list[OperationMeta]:
+    """Deliver DAGs and plugins to a host, of those settings that are set; see the README.
+
+    DAG files that Airflow can't import are told with their traceback, or refused. Gives the
+    operations after which Airflow's processes have to start anew.
+    """
     settings = Settings.of(host, settings)
-    if settings.airflow_dags is not None:
-        delivered_folder(
-            name=f"Deliver {settings.airflow_dags}",
+    dags, plugins = (f"{settings.airflow_home}/{each}" for each in ("dags", "plugins"))
+    has_clone = bool(settings.airflow_dags_repository) and settings.reads_dags
+    reads = settings.release.parser in settings.airflow_components
+    if has_clone:
+        repository.fetch(settings)
+    if reads and settings.airflow_dags_check == "refuse":
+        importable(
+            name="Import the new DAG files",
+            path=dags,
             source=settings.airflow_dags,
-            path=f"{settings.airflow_home}/dags",
-            user="root",
-            group="airflow",
+            settings=settings if has_clone else None,
+        )
+    steps = []
+    if settings.airflow_dags is not None:
+        step = delivered_folder(
+            name=f"Deliver {settings.airflow_dags}", source=settings.airflow_dags, path=dags
+        )
+        steps.append(step)
+    if has_clone:
+        steps.append(repository.use(settings))
+    if reads and steps and settings.airflow_dags_check == "report":
+        imported(name="Look for DAG files that don't import", path=dags, changed=steps)
+    if settings.airflow_plugins is None:
+        return []
+    return [
+        delivered_folder(
+            name=f"Deliver {settings.airflow_plugins}",
+            source=settings.airflow_plugins,
+            path=plugins,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What separates a folder on a host from one of the controller."""
+
+    local: Mapping[str, Path]
+    """Every file of the controller's, by its path in the folder."""
+    have: Mapping[str, Found]
+    """Those on the host."""
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    """Those that were delivered before, and that the controller has no more."""
+    listed: bool
+    """Whether the host knows what was delivered."""
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.gone or not self.listed)
+
+
+def local_files(source: Path) -> dict[str, Path]:
+    """Give the files below ``source`` that are delivered, by their paths in it."""
+    every = {file.relative_to(source): file for file in sorted(source.rglob("*"))}
+    if odd := [path for path in every if "\n" in str(path)]:
+        raise SettingsError(f"{source} has a file with a line break in its name: {str(odd[0])!r}")
+    return {
+        path.as_posix(): file
+        for path, file in every.items()
+        if file.is_file()
+        and path.suffix != ".pyc"
+        and not {"__pycache__", ".git"}.intersection(path.parts)
+    }
+
+
+def compare(source: Path, path: str) -> Delivery:
+    """Compare a folder of the controller with what a host has of it."""
+    local = local_files(source)
+    found = look(DeliveredFolder, path=path)
+    have = found.files
+    wanted = {name: Found("root", "airflow", _MODE, sha256=_sha256(local[name])) for name in local}
+    return Delivery(
+        local,
+        have,
+        changed=tuple(name for name in local if have.get(name) != wanted[name]),
+        gone=tuple(name for name in found.before if name not in local and name in have),
+        listed=found.before == tuple(local),
+    )
+
+
+def archive(delivery: Delivery) -> list[str]:
+    """Pack the changed files with their owner and mode, and two lists, as lines of base64."""
+    packed = BytesIO()
+    names = delivery.changed
+    folders = {str(parent) for name in names for parent in Path("files", name).parents} - {"."}
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for folder in sorted({*folders, "files"}):
+            tar.addfile(_entry(folder, 0o755, tarfile.DIRTYPE))
+        for name in names:
+            _add(tar, f"files/{name}", delivery.local[name].read_bytes(), int(_MODE, 8))
+        _add(tar, "gone", _lines(delivery.gone), 0o644)
+        _add(tar, "delivered", _lines(delivery.local), 0o644)
+    text = base64.b64encode(gzip.compress(packed.getvalue(), 6)).decode()
+    return [text[start : start + _LINE] for start in range(0, len(text), _LINE)]
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    entry = _entry(name, mode, tarfile.REGTYPE)
+    entry.size = len(content)
+    tar.addfile(entry, BytesIO(content))
+
+
+def _entry(name: str, mode: int, kind: bytes) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.mode, entry.type = mode, kind
+    entry.uname, entry.gname = "root", "airflow"
+    return entry
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+# Beside the folder, in which Airflow reads whatever it finds. Names stand in no command: there may
+# be more than fit into one.
+_UNPACK = (
+    "umask 077; set -e; rm -rf {path}.new; mkdir {path}.new; base64 -d | tar -xzmpf - -C {path}.new"
+)
+_PLACE = """cd {path}.new/files
+xargs -r -d '\\n' -a ../gone sh -c 'cd "$0" && rm -f -- "$@"' {target}
+find . -mindepth 1 -type d -exec \
+    sh -c 'cd "$0" && install -d -m 755 -o root -g airflow "$@"' {target} {{}} +
+find . -type d -exec sh -c 'for folder; do
+    find "$folder" -maxdepth 1 -type f -print0 | xargs -0r mv -f -t "$0/$folder" || exit 1
+done' {target} {{}} +"""
+_LIST = "mv -fT {path}.new/delivered {path}.delivered; rm -rf {path}.new"
+
+
+def _sent(delivery: Delivery, script: str, **paths: str) -> StringCommand:
+    quoted = {name: shlex.quote(path) for name, path in paths.items()}
+    return StringCommand(script.format(**quoted), _stdin=archive(delivery))
+
+
+@operation()
+def delivered_folder(source: Path, path: str) -> Commands:
+    """Deliver a folder's files: the changed ones only, and remove only what was delivered before.
+
+    What was delivered stands in ``path``.delivered, whose time is that of the last delivery; other
+    files in the folder are nobody's business here. It is one command, however many files there are,
+    and each file is replaced at once.
+    """
+    delivery = compare(source, path)
+    if not delivery:
+        host.noop(f"{path} has every file of {source}")
+        return
+    if state.config.DIFF:
+        _show_differences(path, delivery)
+    # The first touch counts for a run that is cut short: what has to start anew then still does.
+    script = f"{_UNPACK}; touch {{path}}.delivered; {_PLACE}; {_LIST}"
+    yield _sent(delivery, script, path=path, target=path)
+
+
+@operation()
+def importable(path: str, source: Path | None, settings: Settings | None) -> Commands:
+    """Import the DAG files as they are to be, in a copy, and fail where Airflow can't.
+
+    ``settings`` are those of the repository, if there is one.
+    """
+    delivery = compare(source, path) if source else None
+    commit = ""
+    if settings:
+        have = look(DagsRepository, **repository.question(settings))
+        commit = repository.commit(have)
+        commit = "" if commit == have.commit and have.link else commit or "unknown"
+    if not delivery and not commit:
+        host.noop("no DAG file has changed")
+        return
+    copy = f"{path}.check"
+    yield f"rm -rf {copy} && cp -al {path} {copy}"
+    if delivery:
+        yield _sent(delivery, f"{_UNPACK}; {_PLACE}; rm -rf {{path}}.new", path=path, target=copy)
+    if commit and settings:
+        link = f"{copy}/{settings.dags_link.rpartition('/')[2]}"
+        yield f"ln -sfn {repository.source(settings, commit)} {link}"
+    errors = host.get_fact(DagImports, folder=copy) if state.is_executing else {}
+    yield f"rm -rf {copy}"
+    if errors is None or errors:
+        _tell(errors, copy, path)
+        yield (
+            "echo \"DAG files don't import, so none is replaced: mend them, or let"
+            " airflow_dags_check be 'report'\" >&2; false"
         )
 
 
 @operation()
-def delivered_folder(source: Path, path: str, *, user: str, group: str) -> Commands:
-    """Deliver a folder's files: the changed ones only, and remove only what was delivered before.
-
-    What was delivered stands in ``path``.delivered; other files in the folder are nobody's
-    business here.
-    """
-    local = {
-        file.relative_to(source).as_posix(): file
-        for file in sorted(source.rglob("*"))
-        if file.is_file() and "__pycache__" not in file.parts
-    }
-    found = look(DeliveredFolder, path=path)
-    have = found.files
-    gone = [name for name in found.before if name not in local and name in have]
-    wanted = {name: Found(user, group, _MODE, sha256=_sha256(local[name])) for name in local}
-    changes = [name for name in local if have.get(name) != wanted[name]]
-    if not changes and not gone and found.before == tuple(local):
-        host.noop(f"{path} has every file of {source}")
+def imported(path: str, *, changed: Sequence[OperationMeta]) -> Commands:
+    """Import the DAG files as Airflow does, after a change, and tell which it can't."""
+    if not will_have_changed(changed):
+        host.noop("no DAG file has changed")
         return
-    yield from _deliver(local, changes, path, have, user=user, group=group)
-    if gone:
-        yield StringCommand("cd", QuoteString(path), "&& rm -f --", *map(QuoteString, gone))
-    yield from files.put._inner(
-        src=StringIO("".join(f"{name}\n" for name in local)), dest=f"{path}.delivered", mode="644"
-    )
+    if state.is_executing:
+        _tell(host.get_fact(DagImports, folder=path), path, path)
+    host.noop("importing changes nothing")
+    yield from ()
 
 
-def _deliver(
-    local: Mapping[str, Path],
-    changes: Sequence[str],
-    path: str,
-    have: Collection[str],
-    *,
-    user: str,
-    group: str,
-) -> Commands:
-    folders = sorted({str(Path(path, name).parent) for name in changes} - {path})
-    if folders:
-        quoted = [QuoteString(folder) for folder in folders]
-        yield StringCommand("install -d -m 755 -o", user, "-g", group, *quoted)
-    for name in changes:
-        target = f"{path}/{name}"
-        if state.config.DIFF:
-            _show_difference(target, local[name], known=name in have)
-        # Beside the folder, in which Airflow reads whatever it finds.
-        new = QuoteString(f"{path}.new")
-        yield FileUploadCommand(str(local[name]), f"{path}.new", host.get_temp_filename(target))
-        yield StringCommand(
-            "chown",
-            f"{user}:{group}",
-            new,
-            f"&& chmod {_MODE}",
-            new,
-            "&& mv -fT",
-            new,
-            QuoteString(target),
-        )
-
-
-def _show_difference(target: str, file: Path, *, known: bool) -> None:
-    host.log(f"Will {'modify' if known else 'create'} {target}", logger.info)
-    before = host.get_fact(FileContents, path=target) if known else []
-    try:
-        after = file.read_text().splitlines()
-    except UnicodeDecodeError:
+def _tell(errors: Mapping[str, str] | None, copy: str, path: str) -> None:
+    if errors is None:
+        host.log("Airflow could not be asked which DAG files import", logger.warning)
         return
-    for line in difflib.unified_diff(before or [], after, lineterm="", n=2):
-        logger.info("  %s", line)
+    for file in sorted(errors):
+        host.log(f"{file.replace(copy, path)} does not import:", logger.warning)
+        for line in errors[file].replace(copy, path).splitlines():
+            logger.warning("    %s", line)
+
+
+def _show_differences(path: str, delivery: Delivery) -> None:
+    known = [name for name in delivery.changed if name in delivery.have]
+    before = host.get_fact(FolderFiles, path=path, _stdin=known) if known else {}
+    for name in delivery.changed:
+        host.log(f"Will {'modify' if name in known else 'create'} {path}/{name}", logger.info)
+        try:
+            old, new = before.get(name, b"").decode(), delivery.local[name].read_text()
+        except UnicodeDecodeError:
+            continue
+        for line in difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2):
+            logger.info("  %s", line)
+    for name in delivery.gone:
+        host.log(f"Will remove {path}/{name}", logger.info)
 
 
 def _sha256(file: Path) -> str:

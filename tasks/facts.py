@@ -7,12 +7,14 @@ of them is a secret.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import tarfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
 
@@ -780,6 +782,75 @@ class DeliveredFolder(FactBase[Delivered]):
         found = _found(output[end + 1 :])
         files = {name.removeprefix("./"): file for name, file in found.items()}
         return Delivered(files, tuple(output[:end]))
+
+
+class FolderFiles(FactBase[dict[str, bytes]]):
+    """The contents of files below ``path``, whose names stand on standard input."""
+
+    default = dict
+
+    def command(self, path: str) -> StringCommand:
+        return StringCommand(
+            "cd", QuoteString(path), "2>/dev/null && tar --verbatim-files-from -T - -czf -",
+            "2>/dev/null | base64 || true",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> dict[str, bytes]:
+        found = {}
+        with tarfile.open(fileobj=BytesIO(base64.b64decode("".join(output)))) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                found[member.name] = file.read() if file else b""
+        return found
+
+
+class DagImports(FactBase[dict[str, str] | None]):
+    """The DAG files below ``folder`` that Airflow can't import: path -> traceback.
+
+    None where Airflow can't be asked.
+    """
+
+    @staticmethod
+    def default() -> dict[str, str] | None:
+        return None
+
+    def command(self, folder: str) -> StringCommand:
+        script = helper("airflow_imports.py")
+        return StringCommand("timeout 3600", script, QuoteString(folder), "2>/dev/null || true")
+
+    def process(self, output: list[str]) -> dict[str, str] | None:
+        errors: dict[str, str] = json.loads(output[-1])
+        return errors
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What a host has of the DAGs' repository."""
+
+    link: str = ""
+    """Where the link below the DAGs points to; empty where there is none."""
+    commit: str = ""
+    """The commit that is used."""
+    whole: bool = False
+    """Whether its files are as they were."""
+    remote: str = ""
+    """The commit that the revision has at the remote; empty where that can't be known."""
+
+
+class DagsRepository(FactBase[Checkout]):
+    """What ``script`` says of the repository at ``url``, and where ``link`` points to."""
+
+    default = Checkout
+
+    def command(self, script: str, url: str, revision: str, link: str) -> StringCommand:
+        return StringCommand(
+            "readlink", QuoteString(link), "|| echo; timeout 120", script, "state",
+            QuoteString(url), QuoteString(revision), "2>/dev/null || true",
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> Checkout:
+        link, commit, state, remote, *_ = [*output, "", "", "", ""]
+        return Checkout(link, commit, state == "same", remote)
 
 
 @dataclass(frozen=True)

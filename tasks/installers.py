@@ -75,7 +75,12 @@ class Pip:
 
     def resolve(self, path: str, variables: Mapping[str, str], requirements: str) -> StringCommand:
         """Install what the file ``requirements`` asks for, and what that needs."""
-        return pip(path, variables, "install -r", QuoteString(requirements), FROM_INDEX)
+        # The last pip for Python 2 looks for conflicts only when it is told to.
+        told = self.seeds.get("pip", "").startswith("20.")
+        resolver = "--use-feature=2020-resolver" if told else ""
+        return pip(
+            path, variables, "install", resolver, "-r", QuoteString(requirements), FROM_INDEX
+        )
 
     def freeze(self, path: str) -> StringCommand:
         """Write down what is installed."""

@@ -82,6 +82,29 @@ def _applies(requirement: Requirement, extras: list[str]) -> bool:
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
 
 
+def unusable(line: str) -> str | None:
+    """Say why a requirement can't be used."""
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return f"{line!r} is no requirement that pip could read"
+    if requirement.url:
+        return (
+            f"{requirement.name} is not to come from an address: give a version, which a package "
+            "index has, or airflow_wheelhouse"
+        )
+    return None
+
+
+def contradicted(line: str, pins: Mapping[str, str]) -> str | None:
+    """Give the pinned package with which a requirement can't be met."""
+    requirement = Requirement(line)
+    name = canonicalize_name(requirement.name)
+    if requirement.marker or name not in pins:
+        return None
+    return None if requirement.specifier.contains(pins[name], prereleases=True) else name
+
+
 def render(pins: Mapping[str, str]) -> str:
     """Write ``pins`` as a requirements file, in the order of their names."""
     return "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))

@@ -15,10 +15,17 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
 from .addresses import bracketed
-from .airflow import removed
 from .deploys import deploy
 from .facts import AptPackages, HostSystem, Scrape, Scrapes, Watched, look, scraping
-from .operations import Commands, File, can_not_be_asked, place, running, will_have_changed
+from .operations import (
+    Commands,
+    File,
+    can_not_be_asked,
+    place,
+    removed,
+    running,
+    will_have_changed,
+)
 from .resources import template
 from .settings import Settings
 from .system import account, of_this_host, packages

@@ -173,6 +173,37 @@ def running(
     yield from commands
 
 
+@operation()
+def timer(unit: str, texts: Mapping[str, str], *, among: Sequence[str]) -> Commands:
+    """Run a timer, enabled, and started anew when its files have changed.
+
+    ``among`` are the units of its ``texts``.
+    """
+    found = look(Units, watched=tuple(Watched(each, "/", tuple(texts)) for each in among))
+    have = found.get(unit, NO_UNIT)
+    same = all(have.digests.get(path) == digest(text) for path, text in texts.items())
+    stale = any(each.stale for each in found.values())
+    if have.active and have.enabled and not stale and same:
+        host.noop(f"{unit} runs")
+        return
+    yield "systemctl daemon-reload"
+    yield f"systemctl enable -q {unit} && systemctl restart {unit}"
+
+
+@operation()
+def removed(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
+    """Stop units, with the patience that their tasks have, and remove them."""
+    have = look(Units, watched=among)
+    present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]
+    if not present:
+        host.noop("no service is left over")
+        return
+    files = " ".join(f"/etc/systemd/system/{unit}" for unit in present)
+    yield f"systemctl disable -q --now {' '.join(present)} && rm -f {files}"
+    # One that ended badly would be listed for ever.
+    yield f"systemctl daemon-reload; systemctl reset-failed {' '.join(present)} 2>/dev/null || true"
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

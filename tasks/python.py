@@ -117,6 +117,8 @@ def _build_aids(settings: Settings) -> None:
 
 
 def _environments(settings: Settings, python: releases.Interpreter) -> Environment:
+    if sentence := settings.contradiction(python.version):
+        raise SettingsError(sentence)
     wanted = settings.wanted(python.version)
     path = f"{ENVIRONMENT}/{settings.airflow_version}-{wanted.digest}"
     among = (BOOTSTRAP, path)
@@ -216,7 +218,7 @@ def locked_environment(
     whose making was cut short is made anew; one that somebody changed is mended in place.
     """
     have = _installed(path, among)
-    have = have if have and have.complete else None
+    have = have if have and have.complete and (have.frozen or not wanted.requirement) else None
     pins = have.frozen if have and wanted.requirement else wanted.pins
     if have:
         difference = locks.difference(pins, have.distributions)

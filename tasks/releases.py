@@ -47,6 +47,8 @@ class Component:
     """The setting of the port at which it serves logs to the web UI."""
     required: bool = False
     """Whether an Airflow without it does nothing."""
+    reads_dags: bool = True
+    """Whether it needs the DAG files."""
     withheld: frozenset[str] = frozenset()
     """Meanings of secrets that a host with this alone is not given."""
 
@@ -144,6 +146,12 @@ class Release:
         """The component that serves the web UI."""
         return self.components[0]
 
+    @property
+    def parser(self) -> Component:
+        """The component that reads the DAG files for all others."""
+        by_name = {component.name: component for component in self.components}
+        return by_name.get("dag-processor") or by_name["scheduler"]
+
 
 SECRET_MEANINGS = (
     "database_url",
@@ -182,6 +190,7 @@ APT: Mapping[str, tuple[str, ...]] = {
     "rabbitmq": ("rabbitmq-server",),
     "redis": ("redis-server",),
     "client": ("postgresql-client",),
+    "repository": ("git", "openssh-client"),
 }
 """What installs them -> apt packages that are the same for every release."""
 
@@ -228,6 +237,7 @@ _OLD_FLOWER = Component(
     "Celery monitor",
     probe=("flower",),
     memory=65,
+    reads_dags=False,
 )
 
 
@@ -475,6 +485,7 @@ _MODERN_FLOWER = Component(
     "Celery monitor",
     probe=("flower",),
     memory=141,
+    reads_dags=False,
 )
 _MODERN_KEYS = {
     "dags": ("core", "dags_folder"),
@@ -586,6 +597,7 @@ _AIRFLOW_3_3 = Release(
             memory=65,
             memory_each=300,
             required=True,
+            reads_dags=False,
         ),
         *_MODERN_COMPONENTS,
         Component(

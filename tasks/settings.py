@@ -86,12 +86,26 @@ def _fernet_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _as_lines(value: Any) -> Any:
+    lines = value.splitlines() if isinstance(value, str) else value
+    if isinstance(lines, (list, tuple)) and all(isinstance(line, str) for line in lines):
+        return tuple(line.strip() for line in lines if line.strip())
+    return lines
+
+
+def _subfolder(value: str) -> str:
+    if value.startswith("/") or value.endswith("/") or ".." in value.split("/"):
+        raise ValueError("give a path in the repository, without .. and without a slash around it")
+    return value
+
+
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Queue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 Queues = Annotated[tuple[Queue, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Lines = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 FernetKey = Annotated[SecretStr, BeforeValidator(_as_secret), AfterValidator(_fernet_key)]
 Listen = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*, -]+$")]
@@ -104,6 +118,9 @@ WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$")]
 RemoteLogs = Annotated[str, Field(pattern=r"^[a-z0-9]+://[^\s'\"$%]*[^\s'\"$%/]$")]
 Connection = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,250}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
+
+Revision = Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_./+-]*)?$")]
+Subfolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*$"), AfterValidator(_subfolder)]
 
 
 def _content(address: str) -> str:
@@ -178,6 +195,24 @@ class Settings(BaseModel):
     """AIRFLOW_HOME on the hosts."""
     airflow_dags: Path | None = None
     """Folder of DAGs on the controller, delivered to `dags` in AIRFLOW_HOME."""
+    airflow_dags_check: Literal["report", "refuse"] = "report"
+    """What becomes of DAG files that don't import: told, or `refuse`d before they are used."""
+    airflow_dags_repository: str | None = None
+    """git repository of DAGs by https, ssh or file: `repository` in the folder of DAGs."""
+    airflow_dags_revision: Revision = ""
+    """Branch, tag or whole commit of the repository; default: what its HEAD is."""
+    airflow_dags_subfolder: Subfolder = ""
+    """Folder of the repository that has the DAGs; default: all of it."""
+    airflow_dags_interval: Annotated[int, Field(ge=0, le=604800)] = 0
+    """Seconds between two looks of a host for new commits; 0: a deploy alone brings them."""
+    airflow_dags_deploy_key: Secret | None = None
+    """Private key that opens the repository by ssh, as text."""
+    airflow_dags_known_hosts: Lines = ()
+    """Lines of `known_hosts` for the repository's server by ssh, as a list or one text."""
+    airflow_plugins: Path | None = None
+    """Folder of plugins on the controller, delivered to `plugins` in AIRFLOW_HOME."""
+    airflow_requirements: Lines = ()
+    """What DAGs need beside the lock, as pip's requirements: `["pandas==2.2.3"]`."""
     airflow_config: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
     """Any section and key of airflow.cfg: `{"core": {"parallelism": 8}}`; wins over ours."""
     airflow_address: HostName | None = None
@@ -405,7 +440,9 @@ class Settings(BaseModel):
         releases.find(value)
         return value
 
-    @field_validator("airflow_dags", "airflow_lock", "airflow_restore", *_TLS_FILES)
+    @field_validator(
+        "airflow_dags", "airflow_plugins", "airflow_lock", "airflow_restore", *_TLS_FILES
+    )
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
@@ -465,6 +502,8 @@ class Settings(BaseModel):
             self._extras,
             self._given_lock,
             self._bundled,
+            self._requirements,
+            self._repository,
             self._wheels,
             self._servers,
             self._certificates,
@@ -521,6 +560,16 @@ class Settings(BaseModel):
         return {kind: json.loads(text) for kind, text in texts.items() if text}
 
     @property
+    def reads_dags(self) -> bool:
+        """Whether a component of this host needs the DAG files."""
+        return any(component.reads_dags for component in self.airflow_components)
+
+    @property
+    def dags_link(self) -> str:
+        """Where Airflow sees the DAGs of the repository."""
+        return f"{self.airflow_home}/dags/repository"
+
+    @property
     def queues(self) -> tuple[str, ...]:
         """The queues of this host's worker: its own one is for a task that proves it works."""
         return (*self.airflow_worker_queues, own_queue(self.topology.name))
@@ -535,10 +584,30 @@ class Settings(BaseModel):
         """Say what the environment for ``python`` is to hold."""
         release = self.release
         if self.airflow_constraints:
-            requirement = f"{release.package}[{','.join(self.extras)}]=={release.version}"
+            airflow = f"{release.package}[{','.join(self.extras)}]=={release.version}"
+            requirement = "\n".join((airflow, *sorted(self.airflow_requirements)))
             return locks.Wanted(release.seeds, requirement, _content(self.airflow_constraints))
-        path = self.airflow_lock or resource(release.lock(python))
-        return locks.Wanted({**locks.parse(path.read_text(), self.extras), **release.seeds})
+        pins = self._pins(python)
+        constraints = locks.render(pins) if self.airflow_requirements else ""
+        return locks.Wanted(pins, "\n".join(sorted(self.airflow_requirements)), constraints)
+
+    def _pins(self, python: str) -> dict[str, str]:
+        path = self.airflow_lock or resource(self.release.lock(python))
+        return {**locks.parse(path.read_text(), self.extras), **self.release.seeds}
+
+    def contradiction(self, python: str) -> str | None:
+        """Say which of the requirements the lock for ``python`` contradicts."""
+        if self.airflow_constraints or not self.airflow_requirements:
+            return None  # what constraints contradict, pip or uv finds out
+        pins = self._pins(python)
+        for line in self.airflow_requirements:
+            if name := locks.contradicted(line, pins):
+                return (
+                    f"airflow_requirements has {line}, but the lock of Airflow "
+                    f"{self.airflow_version} pins {name} {pins[name]}: allow that, or give another "
+                    "airflow_lock"
+                )
+        return None
 
     def _lock(self) -> str | None:
         given = self.airflow_lock or self.airflow_constraints
@@ -572,6 +641,53 @@ class Settings(BaseModel):
                     f"airflow_lock pins {name} {pins.get(name, 'nowhere')}, but Airflow "
                     f"{release.version} wants {fitting}: mend the lock or airflow_version"
                 )
+        return None
+
+    def _requirements(self) -> str | None:
+        for line in self.airflow_requirements:
+            if sentence := locks.unusable(line):
+                return f"airflow_requirements: {sentence}"
+        sentences = [self.contradiction(python) for python in self.release.pythons]
+        return sentences[0] if all(sentences) else None
+
+    def _repository(self) -> str | None:
+        url = self.airflow_dags_repository
+        if url is None:
+            given = [name for name in _OF_REPOSITORY if getattr(self, name)]
+            return f"{given[0]} does nothing without airflow_dags_repository" if given else None
+        login = r"(https?|file)://[^/]*@|ssh://[^/]*:.*@"
+        if re.match(login, url):
+            return (
+                "airflow_dags_repository holds a login, which others on the host could read: use "
+                "its ssh address and airflow_dags_deploy_key"
+            )
+        by = re.fullmatch(r"(?:(https|ssh|file)://|[\w.-]+@[\w.-]+:)[\w.:/@~+-]+", url)
+        if by is None:
+            return (
+                f"airflow_dags_repository can't be {url!r}: give an address of git that begins "
+                "with https://, ssh:// or file://, or is like git@host:path"
+            )
+        scheme = by.group(1) or "ssh"
+        if scheme == "ssh" and not self.airflow_dags_known_hosts:
+            return (
+                "airflow_dags_repository by ssh needs airflow_dags_known_hosts: set it to what "
+                "ssh-keyscan prints of its server, when you have compared that with its owner's"
+            )
+        if scheme == "ssh" and "PRIVATE KEY" not in self.secret("airflow_dags_deploy_key"):
+            return (
+                "airflow_dags_repository by ssh needs airflow_dags_deploy_key: set it to the text "
+                "of a private key without a passphrase"
+            )
+        if self.airflow_dags_interval and self.airflow_dags_check == "refuse":
+            return (
+                "airflow_dags_interval would bring what airflow_dags_check = 'refuse' has refused: "
+                "let it be 0"
+            )
+        if self.airflow_dags and (self.airflow_dags / "repository").exists():
+            return (
+                f"airflow_dags {self.airflow_dags} has an entry `repository`, which is where "
+                "airflow_dags_repository is seen: rename it"
+            )
         return None
 
     def _wheels(self) -> str | None:
@@ -809,6 +925,13 @@ class Settings(BaseModel):
         return self.airflow_secrets_file or secrets.default_file(host.groups)
 
 
+_OF_REPOSITORY = (
+    "airflow_dags_revision",
+    "airflow_dags_subfolder",
+    "airflow_dags_interval",
+    "airflow_dags_deploy_key",
+    "airflow_dags_known_hosts",
+)
 # What airflow_config must not set, since other parts follow the same setting.
 _SET_ELSEWHERE = {
     "home": "airflow_home",

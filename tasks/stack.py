@@ -50,7 +50,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
             deploy_leaving(settings, environment.path)
         changed = [environment.made, deploy_link(environment)]
         deploy_airflow(settings)
-        deploy_dags(settings)
+        changed += deploy_dags(settings)
     if settings.topology.database_here:
         deploy_foreign(settings)
         deploy_database(settings)

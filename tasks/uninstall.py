@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping, monitoring, redis
-from .airflow import every_unit, removed
+from . import firewall, housekeeping, monitoring, redis, repository
+from .airflow import every_unit
 from .connection import held
 from .deploys import deploy
 from .facts import (
@@ -26,13 +26,19 @@ from .facts import (
     Watched,
     look,
 )
-from .operations import Commands, File, written
+from .operations import Commands, File, removed, written
 from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .system import DELIVERED, host_names, journal
 
-_UNITS = (*sorted(every_unit()), *housekeeping.UNITS, firewall.UNIT, *monitoring.UNITS)
+_UNITS = (
+    *sorted(every_unit()),
+    *housekeeping.UNITS,
+    *repository.UNITS,
+    *monitoring.UNITS,
+    firewall.UNIT,
+)
 _FILES = (
     ENVIRONMENT,
     "/usr/local/bin/airflow",
@@ -65,9 +71,10 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         return
     absent(
         name="Remove DAGs, logs and keys",
-        paths=(settings.airflow_home, LOGS, CONFIGURATION),
+        paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME),
     )
     no_account(name="Remove the user airflow", user="airflow")
+    no_account(name=f"Remove the user {repository.USER}", user=repository.USER)
     parts = roles(settings)
     if "postgresql" in settings.topology.components:
         names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)

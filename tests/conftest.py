@@ -8,7 +8,7 @@ from tests.hosts import TESTS, Network
 from tests.receivers import Receivers
 from tests.receivers import receivers as running
 
-pytest.register_assert_rewrite("tests.housekeeping", "tests.reports")
+pytest.register_assert_rewrite("tests.deliveries", "tests.housekeeping", "tests.reports")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -130,6 +131,40 @@ def test_what_the_constraints_made_is_then_kept(deployment: Deployment, host: Ho
     names = {distribution["name"] for distribution in json.loads(listed)}
     assert "flower" in names
     assert "cowsay" not in names
+
+
+def test_requirements_are_installed_within_the_lock_or_refused(
+    deployment: Deployment, host: Host, tmp_path: Path
+) -> None:
+    data = {**host.data, "airflow_secrets_file": str(tmp_path / "secrets.json")}
+    (tmp_path / "inventory.py").write_text(INVENTORY.format(name=host.address, data=data))
+    locked = replace(deployment, inventory=str(tmp_path / "inventory.py"))
+    before = host.ssh("ls /opt/airflow; readlink /opt/airflow/current").stdout
+    refused = locked.show("-y", airflow_requirements="celery<5")
+    assert "airflow_requirements has celery<5, but the lock of Airflow 3.3.2 pins" in refused.output
+    assert host.ssh("ls /opt/airflow; readlink /opt/airflow/current").stdout == before
+
+    good = {"airflow_requirements": "cowsay>=6,<7\njinja2"}
+    plan, run = locked.dry(**good), locked.run(**good)
+    assert plan.planned == run.changed
+    assert locked.dry(**good).planned == []
+    uv = "/opt/airflow/bootstrap/bin/uv pip"
+    listed = host.ssh(f"{uv} list --format json --python /opt/airflow/current").stdout
+    have = {each["name"]: each["version"] for each in json.loads(listed)}
+    lock = parse((ROOT / "files" / releases.find("3.3.2").lock("3.11")).read_text(), ())
+    assert have.pop("cowsay").startswith("6.")
+    assert lock.items() <= have.items()
+
+    # A release of long ago, which needs a celery that the lock has not.
+    linked = host.ssh("readlink /opt/airflow/current").stdout
+    torn = locked.show("-y", airflow_requirements="django-celery==3.3.1")
+    assert torn.code != 0
+    assert "celery" in torn.output.partition("No solution found")[2]
+    assert host.ssh("readlink /opt/airflow/current").stdout == linked
+    assert deployment.run().changed == ["Python | Point current to the environment"]
+    host.ssh(
+        "cd /opt/airflow && ls -d 3.3.2-* | grep -v $(basename $(readlink current)) | xargs rm -r"
+    )
 
 
 def test_with_a_full_disk_the_old_release_stays(deployment: Deployment, host: Host) -> None:

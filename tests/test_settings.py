@@ -12,6 +12,7 @@ from tasks.declared import KINDS
 from tasks.settings import is_secret
 from tests import made_up
 
+REPOSITORY = {"airflow_dags_repository": "https://host/dags.git"}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"airflow_webport": 80}, "did you mean airflow_web_port?"),
     ({"postgresql_passwort": "x"}, "did you mean postgresql_password?"),
@@ -38,6 +39,35 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "airflow_bundle has wheels, too: leave airflow_wheelhouse out",
     ),
     ({"airflow_dags": "no/such/folder"}, "airflow_dags can't be 'no/such/folder'"),
+    ({"airflow_plugins": "no/such/folder"}, "airflow_plugins can't be 'no/such/folder'"),
+    ({"airflow_dags_check": "maybe"}, "airflow_dags_check can't be 'maybe'"),
+    ({"airflow_dags_revision": "main"}, "revision does nothing without airflow_dags_repository"),
+    ({"airflow_dags_repository": "http://a/b"}, "can't be 'http://a/b': give an address of git"),
+    ({"airflow_dags_repository": "-x"}, "airflow_dags_repository can't be '-x'"),
+    ({"airflow_dags_repository": "git@host:a b"}, "airflow_dags_repository can't be"),
+    ({"airflow_dags_repository": "https://me:geheim@a/b"}, "airflow_dags_repository holds a login"),
+    ({"airflow_dags_repository": "ssh://me:geheim@a/b"}, "airflow_dags_repository holds a login"),
+    ({"airflow_dags_repository": "git@host:dags"}, "needs airflow_dags_known_hosts: set it to"),
+    (
+        {"airflow_dags_repository": "ssh://host/dags", "airflow_dags_known_hosts": "host ssh-x A"},
+        "needs airflow_dags_deploy_key: set it to the text of a private key",
+    ),
+    ({**REPOSITORY, "airflow_dags_revision": "-f"}, "airflow_dags_revision can't be '-f'"),
+    ({**REPOSITORY, "airflow_dags_subfolder": "../x"}, "airflow_dags_subfolder can't be '../x'"),
+    ({**REPOSITORY, "airflow_dags_interval": -1}, "airflow_dags_interval can't be -1"),
+    (
+        {**REPOSITORY, "airflow_dags_interval": 60, "airflow_dags_check": "refuse"},
+        "airflow_dags_interval would bring what airflow_dags_check = 'refuse' has refused",
+    ),
+    ({"airflow_requirements": "pandas=2"}, "'pandas=2' is no requirement that pip could read"),
+    (
+        {"airflow_requirements": ["x @ https://host/x.whl"]},
+        "x is not to come from an address: give a version",
+    ),
+    (
+        {"airflow_requirements": ["Celery<5"]},
+        "airflow_requirements has Celery<5, but the lock of Airflow 3.3.2 pins celery 5.6",
+    ),
     ({"airflow_home": "var/lib"}, "airflow_home can't be 'var/lib': give an absolute path"),
     ({"airflow_home": "/var/lib/my flow"}, "airflow_home can't be '/var/lib/my flow'"),
     ({"airflow_config": {"core": 1}}, "airflow_config: input should be a valid dictionary"),
@@ -428,3 +458,32 @@ def test_objects_are_taken_from_mappings_and_files_alike_and_not_shown(tmp_path:
     again = {f"airflow_{kind}": content for kind, content in given.declared.items()}
     assert made_up.settings(tmp_path / "s", **again).declared == given.declared
     assert all(is_secret(f"airflow_{kind}") for kind in KINDS)
+
+
+def test_a_folder_in_the_place_of_the_repository_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dags/repository").mkdir(parents=True)
+    data = {"airflow_dags": tmp_path / "dags", "airflow_dags_repository": "https://host/dags.git"}
+    with pytest.raises(SettingsError, match="has an entry `repository`"):
+        made_up.settings(tmp_path / "s.json", **data)
+
+
+def test_requirements_beside_the_lock_are_resolved_within_it(tmp_path: Path) -> None:
+    plain = made_up.settings(tmp_path / "s.json").wanted("3.11")
+    more = {"airflow_requirements": "zzz>=1,<2\ncelery>=5\n"}
+    wanted = made_up.settings(tmp_path / "s.json", **more).wanted("3.11")
+    assert (plain.requirement, plain.constraints) == ("", "")
+    assert wanted.pins == plain.pins
+    assert wanted.requirement == "celery>=5\nzzz>=1,<2"
+    assert f"celery=={plain.pins['celery']}\n" in wanted.constraints
+    assert wanted.digest != plain.digest
+
+
+def test_hosts_of_the_api_alone_need_no_dags(tmp_path: Path) -> None:
+    groups = {**GROUPS, "api_server": ["api"]}
+    hosts = {
+        name: Settings.of(made_up.host(groups, name, airflow_secrets_file=tmp_path / "s"))
+        for name in ("api", "web", "w1", "db")
+    }
+    assert {name: each.reads_dags for name, each in hosts.items()} == {
+        "api": False, "web": True, "w1": True, "db": False,
+    }  # fmt: skip

@@ -12,6 +12,13 @@ import requests
 from tasks.secrets import GENERATORS
 from tests import objects
 from tests.cli import Deployment, Run, sudo_user
+from tests.deliveries import (
+    check_broken_files,
+    check_many_files,
+    check_no_repository,
+    check_plugins,
+    check_repository,
+)
 from tests.hosts import Host, Network
 from tests.monitoring import Bucket, Prometheus, bucket, comes_back, health
 from tests.receivers import Receivers
@@ -92,6 +99,14 @@ def stack(
     network.drop(host)
     if prometheus:
         network.drop(prometheus.host)
+
+
+@pytest.fixture
+def newest(stack: Stack) -> Stack:
+    """Give the stack on which what all releases share is tried."""
+    if stack.airflow.release != "3.3.2" or "bookworm" not in stack.host.container.name:
+        pytest.skip("tried on one release")
+    return stack
 
 
 def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
@@ -282,6 +297,23 @@ def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
     plan, run = stack.deployment.dry(), stack.deployment.run()
     assert (plan.planned, run.changed, stack.deployment.dry().planned) == (mended, mended, [])
     assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok
+
+
+def test_thousands_of_files_take_as_many_commands_as_one(newest: Stack, tmp_path: Path) -> None:
+    check_many_files(newest.deployment, newest.host, tmp_path)
+
+
+def test_dag_files_that_do_not_import_are_told_or_refused(newest: Stack, tmp_path: Path) -> None:
+    check_broken_files(newest.deployment, newest.host, tmp_path)
+
+
+def test_dags_come_from_a_private_repository(newest: Stack) -> None:
+    check_repository(newest.deployment, newest.host, newest.airflow)
+    check_no_repository(newest.deployment, newest.host)
+
+
+def test_a_changed_plugin_restarts_the_services(newest: Stack, tmp_path: Path) -> None:
+    check_plugins(newest.deployment, newest.host, tmp_path)
 
 
 def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> None:

@@ -14,6 +14,7 @@ import requests
 from tests import objects
 from tests.airflow_1_8 import Airflow
 from tests.cli import Deployment, Run, sudo_user
+from tests.deliveries import check_broken_files
 from tests.hosts import Host, Network
 from tests.housekeeping import check_nightly
 from tests.receivers import Receivers
@@ -195,6 +196,10 @@ def test_an_object_that_is_not_declared_goes_only_when_that_is_asked_for(stack: 
 def test_the_experimental_api_lets_nobody_in(stack: Stack) -> None:
     url = f"{stack.airflow.url}/api/experimental/dags/example_three_tasks/dag_runs"
     assert requests.post(url, json={}, timeout=30).status_code == 403
+
+
+def test_dag_files_that_do_not_import_are_told_or_refused(stack: Stack, tmp_path: Path) -> None:
+    check_broken_files(stack.deployment, stack.host, tmp_path)
 
 
 def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:

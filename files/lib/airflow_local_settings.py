@@ -6,9 +6,13 @@ as well.
 """
 
 import os
+import sys
 
 from airflow_reports import failed
 
+# The files of a repository find their modules there, as others do in the folder of DAGs.
+dags = os.environ.get("AIRFLOW__CORE__DAGS_FOLDER") or os.environ["AIRFLOW_HOME"] + "/dags"
+sys.path.append(dags + "/repository")
 theirs = {}
 path = os.path.join(os.environ["AIRFLOW_HOME"], "config", "airflow_local_settings.py")
 if os.path.exists(path):
