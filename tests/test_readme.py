@@ -38,3 +38,9 @@ def test_every_public_function_has_its_row() -> None:
 def test_every_group_has_its_row() -> None:
     for component in (*tasks.releases.GROUPS, *tasks.releases.EXPORTERS):
         assert f"| `{component}` |" in README
+
+
+def test_every_test_that_the_readme_names_exists() -> None:
+    for words, module in re.findall(r"\[([^]]+)\]\(tests/(\w+)\.py\)", README):
+        name = f"def test_{words.replace(' ', '_')}("
+        assert name in (Path(__file__).parent / f"{module}.py").read_text(), (module, words)
