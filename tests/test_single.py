@@ -39,7 +39,7 @@ COMMANDS = 24
 # Those of the host that also tells how it is: its exporters and its firewall.
 MONITORED_COMMANDS = 35
 MONITORED = ("3.3.2", "bookworm")
-CASES = [("3.3.2", "bookworm"), ("3.3.2", "trixie"), ("2.11.2", "bookworm")]
+CASES = [("3.3.2", "bookworm"), ("2.11.2", "bookworm")]  # test_upgrade has Debian 13
 
 
 @dataclass
