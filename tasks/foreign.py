@@ -19,7 +19,7 @@ from .facts import ForeignServers, helper, look
 from .operations import Commands
 from .passwords import rabbitmq_hash, scram_verifier
 from .postgresql import roles
-from .settings import SYSTEM_CA, Settings
+from .settings import Settings
 from .system import debs_here, of_this_host, packages
 
 _SCRIPT = "airflow_servers.py"
@@ -60,6 +60,7 @@ def _database(settings: Settings) -> dict[str, Any]:
     admin = settings.secret("postgresql_admin_url")
     parts = roles(settings)
     return {
+        "ca": settings.ca_path("postgresql"),
         "admin": airflow_cfg.with_tls(settings, admin) if admin else "",
         "databases": [
             {
@@ -88,12 +89,13 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
         "hash": rabbitmq_hash(settings.secret("rabbitmq_password")),
         "admin": f"{admin.scheme}://{admin.netloc.rpartition('@')[2]}" if admin.netloc else "",
         "authorization": f"Basic {base64.b64encode(login.encode()).decode()}",
-        "ca": settings.ca_path("rabbitmq") if settings.rabbitmq_ca else SYSTEM_CA,
+        "ca": settings.ca_path("rabbitmq"),
     }
 
 
 def _redis(settings: Settings) -> dict[str, Any]:
     return {
+        "ca": settings.ca_path("redis"),
         "what": f"database {settings.redis_database} of Redis",
         "url": airflow_cfg.broker_url(settings),
         "ssl": airflow_cfg.broker_tls(settings),
