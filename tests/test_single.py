@@ -174,7 +174,7 @@ AUTH_TYPE = 1
 WTF_CSRF_ENABLED = True
 SESSION_COOKIE_NAME = "seen_live"
 CLIENT_SECRET = "client-s3cret"
-"""
+""".strip()
 
 
 def test_a_webserver_config_goes_live_and_a_broken_one_nowhere(
@@ -184,10 +184,10 @@ def test_a_webserver_config_goes_live_and_a_broken_one_nowhere(
     theirs = stack.host.ssh(f"cat {path}", check=False).stdout
     file = tmp_path / "webserver_config.py"
     setting = {"airflow_webserver_config": str(file)}
-    file.write_text(WEBSERVER_CONFIG + "CLIENT_SECRET = 'client-s3cret\n")
+    file.write_text(WEBSERVER_CONFIG + "\nCLIENT_SECRET = 'client-s3cret\n")
     broken = stack.deployment.show("-y", **setting)
     assert broken.code != 0
-    assert f"airflow_webserver_config can't be '{file}': line 6: unterminated" in broken.output
+    assert f"airflow_webserver_config can't be '{file}': line 5: unterminated" in broken.output
     assert "client-s3cret" not in broken.output
     assert stack.host.ssh(f"cat {path}", check=False).stdout == theirs
     file.write_text(WEBSERVER_CONFIG)
