@@ -140,7 +140,7 @@ def read(kind: str, value: Any) -> SecretStr:
         objects = adapter.validate_python(_plain(value))
     except ValidationError as error:
         raise ValueError(_sentence(error)) from None
-    content = adapter.dump_python(objects, by_alias=True, exclude_unset=True)
+    content = adapter.dump_python(objects, by_alias=True, exclude_none=True, exclude_unset=True)
     return SecretStr(json.dumps(content))
 
 

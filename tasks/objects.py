@@ -10,10 +10,11 @@ from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
 from .deploys import deploy
-from .facts import ObjectDifferences, helper, look
+from .facts import Difference, ObjectDifferences, helper
 from .operations import Commands, can_not_be_asked
 from .settings import Settings
 
+Differences = dict[str, Difference] | None
 _WORDS = {"added": "add", "changed": "change", "removed": "remove"}
 
 
@@ -33,6 +34,8 @@ def deploy_objects(settings: Settings | None = None) -> None:
             "roles_known": "roles" not in settings.release.lacks,
         }
     )
+    # No kind's answer depends on what a step does to another kind: one look serves all of them.
+    seen: dict[bool, Differences] = {}
     for kind in host.loop(declared):
         up_to_date(
             name=f"Bring the {kind} up to date",
@@ -40,17 +43,23 @@ def deploy_objects(settings: Settings | None = None) -> None:
             anything=bool(declared[kind]),
             among=tuple(declared),
             text=text,
+            seen=seen,
         )
 
 
 @operation()
-def up_to_date(kind: str, *, anything: bool, among: tuple[str, ...], text: str) -> Commands:
+def up_to_date(
+    kind: str, *, anything: bool, among: tuple[str, ...], text: str, seen: dict[bool, Differences]
+) -> Commands:
     """Bring one kind of objects to what is declared; ``text`` has all kinds as JSON.
 
-    They are compared in one look, for the kinds ``among``. ``anything`` tells whether any is
-    declared.
+    ``anything`` tells whether any is declared of this one. All kinds ``among`` are compared at
+    once, in a plan and again in a run; ``seen`` keeps the answers.
     """
-    differences = look(ObjectDifferences, stdin=StringIO(text), kinds=among)
+    if state.is_executing not in seen:
+        answer = host.get_fact(ObjectDifferences, kinds=among, _stdin=StringIO(text))
+        seen[state.is_executing] = answer
+    differences = seen[state.is_executing]
     if differences is not None and kind in differences:
         if not any(differences[kind].values()):
             host.noop(f"the {kind} are as declared")

@@ -433,13 +433,13 @@ def test_settings_of_another_project_are_completed(tmp_path: Path) -> None:
 
 def test_objects_are_taken_from_mappings_and_files_alike_and_not_shown(tmp_path: Path) -> None:
     fields = {"conn_type": "http", "schema": "s", "extra": {"token": HiddenValue("geheim")}}
-    variables = {"text": "x", "list": [1, None]}
+    variables = {"text": "x", "list": [1, None], "none": {"x": None}}
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     given = made_up.settings(
         tmp_path / "s",
         airflow_connections={"fields": fields, "uri": HiddenValue("http://a:geheim@b/c")},
         airflow_variables=tmp_path / "variables.json",
-        airflow_pools={"two": 2},
+        airflow_pools={"two": {"slots": 2, "description": None}},
         airflow_roles={"r": ["can_read on DAGs", "menu access on Docs"]},
         airflow_users={"u": {"email": "u@example.com", "roles": "r, Op", "password": "geheim"}},
     )

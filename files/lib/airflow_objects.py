@@ -28,8 +28,33 @@ class Kind(object):
     kept = ()
     """Names that are never removed."""
 
+    def numbers(self):
+        """Give name -> the numbers of its rows: Airflow 1 may have several connections of one."""
+        found = {}
+        query = settings.Session().query(self.model.id, getattr(self.model, self.key))
+        for number, name in query.filter(getattr(self.model, self.key).isnot(None)):
+            found.setdefault(name, []).append(number)
+        return found
+
+    def row(self, number):
+        """Give a row, or None where Airflow can't load it: its secret is of another key."""
+        try:
+            return settings.Session().query(self.model).filter(self.model.id == number).one()
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            return None
+
     def new(self, name):
         return self.model(**{self.key: name})
+
+    def drop(self, number):
+        row = self.row(number)
+        if row:
+            settings.Session().delete(row)
+        else:
+            query = settings.Session().query(self.model).filter(self.model.id == number)
+            query.delete(synchronize_session=False)
 
 
 class Connections(Kind):
@@ -270,32 +295,30 @@ def handler(kind, declared):
 
 
 def compare(kind, declared):
-    """Give the handler of a kind, its rows by name, and the names of what differs."""
-    handled, wanted, rows = handler(kind, declared), declared[kind], {}
-    for row in settings.Session().query(handled.model):
-        # Airflow 1 may have several connections of one name.
-        rows.setdefault(getattr(row, handled.key), []).append(row)
-    rows.pop(None, None)
-    gone = set(rows) - set(wanted) - set(handled.kept) if kind in declared["remove"] else ()
+    """Give the handler of a kind, its rows' numbers by name, and the names of what differs."""
+    handled, wanted = handler(kind, declared), declared[kind]
+    have = handled.numbers()
+    gone = set(have) - set(wanted) - set(handled.kept) if kind in declared["remove"] else ()
     changed = [
         name
         for name in wanted
-        if not all(same(handled, row, wanted[name]) for row in rows.get(name, ()))
+        if not all(same(handled, number, wanted[name]) for number in have.get(name, ()))
     ]
     difference = {
-        "added": sorted(set(wanted) - set(rows)),
+        "added": sorted(set(wanted) - set(have)),
         "changed": sorted(changed),
         "removed": sorted(gone),
     }
-    return handled, rows, difference
+    return handled, have, difference
 
 
-def same(handled, row, wanted):
+def same(handled, number, wanted):
+    row = handled.row(number)
     try:
-        return handled.same(row, wanted)
+        return row is not None and handled.same(row, wanted)
     except SQLAlchemyError:
         raise
-    except Exception:  # a secret of another key, a value that is no JSON, ...
+    except Exception:  # a value that is no JSON, a secret that is not encrypted as it says, ...
         return False
 
 
@@ -309,17 +332,22 @@ def difference(kind, declared):
 
 def bring(kind, declared):
     session = settings.Session()
-    handled, rows, found = compare(kind, declared)
+    handled, have, found = compare(kind, declared)
+    for name in found["changed"]:
+        for number in have[name]:
+            row = handled.row(number)
+            if row is None:
+                handled.drop(number)
+                row = handled.new(name)
+            fill(handled, row, name, declared[kind])
+            session.add(row)
     for name in found["added"]:
         row = handled.new(name)
         fill(handled, row, name, declared[kind])
         session.add(row)
-    for name in found["changed"]:
-        for row in rows[name]:
-            fill(handled, row, name, declared[kind])
     for name in found["removed"]:
-        for row in rows[name]:
-            session.delete(row)
+        for number in have[name]:
+            handled.drop(number)
     session.commit()
 
 
