@@ -167,4 +167,4 @@ def clone_removed(link: str, *, among: tuple[Watched, ...]) -> Commands:
     units = " ".join(f"/etc/systemd/system/{unit}" for unit in UNITS)
     yield f"systemctl disable -q --now {TIMER} 2>/dev/null; systemctl stop {SERVICE}"
     yield StringCommand("rm -rf", QuoteString(link), _SCRIPT, HOME, units)
-    yield f"systemctl daemon-reload; userdel {USER} 2>/dev/null || true"
+    yield f"systemctl daemon-reload; systemctl reset-failed {SERVICE} 2>/dev/null; userdel {USER}"
