@@ -26,6 +26,8 @@ from .budget import Machine
 from .settings import CONFIGURATION, ENVIRONMENT
 
 AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
+REPORT = "airflow-report.conf"
+"""Our drop-in for units of others."""
 
 
 def helper(script: str) -> str:
@@ -287,12 +289,16 @@ class Units(FactBase[dict[str, Unit]]):
                 enabled=unit["UnitFileState"] == "enabled",
                 newer=tuple(path for name, path in newer if name == unit["Id"]),
                 digests=sums,
-                drop_ins=tuple(p for p in unit["DropInPaths"].split() if p.startswith("/etc/")),
+                drop_ins=tuple(filter(_administrators, unit["DropInPaths"].split())),
                 stale=unit["NeedDaemonReload"] == "yes",
                 present=bool(unit["FragmentPath"]),
             )
             for unit in shown
         }
+
+
+def _administrators(drop_in: str) -> bool:
+    return drop_in.startswith("/etc/") and not drop_in.endswith(f"/{REPORT}")
 
 
 @dataclass(frozen=True)
