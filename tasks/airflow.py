@@ -10,7 +10,7 @@ from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import airflow_cfg, budget, repository
+from . import airflow_cfg, budget, housekeeping, repository
 from .addresses import reachable
 from .deploys import deploy
 from .facts import AS_AIRFLOW, REPORT, ProbeAnswers, Question, Watched, helper, look
@@ -63,7 +63,7 @@ _COMPILES = (
     ' print("airflow_webserver_config: %s" % error, file=sys.stderr);'
     """ compile(open(sys.argv[1], "rb").read(), "webserver_config.py", "exec")'"""
 )
-SERVERS = {
+REPORTS = {
     "postgresql": f"/etc/systemd/system/postgresql@.service.d/{REPORT}",
     "rabbitmq": f"/etc/systemd/system/rabbitmq-server.service.d/{REPORT}",
 }
@@ -113,6 +113,7 @@ def deploy_services(
 ) -> None:
     """Run the host's components of Airflow under systemd, and wait until they work.
 
+    Those that it had before and has no more are removed, also where none is left.
     ``changed`` are steps after which the processes have to start anew.
     """
     settings = of_this_host(settings)
@@ -124,7 +125,7 @@ def deploy_services(
     # Airflow reads plugins at the start of a process.
     plugins = [f"{settings.airflow_home}/plugins.delivered"] if settings.airflow_plugins else []
     watched = {component: _watched(component, (*read[component], *plugins)) for component in here}
-    reports = {path: File(template(REPORT)) for path in SERVERS.values()}
+    reports = {path: File(template(REPORT)) for path in REPORTS.values()}
     own = (*units, *reports)
     questions = {component: question(settings, component) for component in here}
     among = (*watched.values(), *_elsewhere(here), repository.WATCHED)
@@ -154,8 +155,8 @@ def deploy_services(
             changed=[started],
             among=tuple(questions.values()),
         )
-    for server in host.loop(SERVERS):
-        path = SERVERS[server]
+    for server in host.loop(REPORTS):
+        path = REPORTS[server]
         if here and server in settings.topology.components:
             drop_in(name=f"Write {path}", path=path, wanted=reports[path], among=own)
 
@@ -171,8 +172,9 @@ def unit_path(component: Component) -> str:
 
 
 def _elsewhere(here: Iterable[Component]) -> tuple[Watched, ...]:
-    """Give the units of all releases' components that this host has no more use for."""
-    gone = every_unit() - {unit_name(component) for component in here}
+    """Give the units of ours that this host has no more use for."""
+    units = {unit_name(component) for component in here}
+    gone = every_unit() - units if units else every_unit().union(housekeeping.UNITS)
     return tuple(Watched(unit, "/", ()) for unit in sorted(gone))
 
 

@@ -421,22 +421,31 @@ class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):
         return definitions
 
 
-class RabbitmqConsumers(FactBase[dict[str, int] | None]):
-    """Queue of ``vhost`` -> how many take from it; None when the broker does not answer."""
+class Queue(NamedTuple):
+    """What a queue of the broker holds, and how many take from it."""
+
+    messages: int
+    consumers: int
+
+
+class RabbitmqQueues(FactBase[dict[str, Queue] | None]):
+    """Queues of ``vhost`` by their names; None when the broker does not answer."""
 
     @staticmethod
-    def default() -> dict[str, int] | None:
+    def default() -> dict[str, Queue] | None:
         return None
 
     def command(self, vhost: str) -> StringCommand:
         return StringCommand(
-            "rabbitmqctl -q list_queues -p", QuoteString(vhost), "name consumers --formatter json",
-            "2>/dev/null </dev/null || echo null",
+            "rabbitmqctl -q list_queues -p", QuoteString(vhost),
+            "name messages consumers --formatter json 2>/dev/null </dev/null || echo null",
         )  # fmt: skip
 
-    def process(self, output: list[str]) -> dict[str, int] | None:
+    def process(self, output: list[str]) -> dict[str, Queue] | None:
         queues = json.loads("\n".join(output))
-        return queues and {queue["name"]: queue["consumers"] for queue in queues}
+        if queues is None:
+            return None
+        return {each["name"]: Queue(each["messages"], each["consumers"]) for each in queues}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from . import firewall, housekeeping, monitoring, redis, repository
-from .airflow import SERVERS, every_unit
+from .airflow import REPORTS, every_unit
 from .connection import held
 from .deploys import deploy
 from .facts import (
@@ -43,7 +43,7 @@ _FILES = (
     ENVIRONMENT,
     "/usr/local/bin/airflow",
     "/etc/systemd/system/airflow-report@.service",
-    *SERVERS.values(),
+    *REPORTS.values(),
     firewall.RULES,
     monitoring.STATSD,
     SWAP_FILE,
