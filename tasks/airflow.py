@@ -10,14 +10,15 @@ from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import airflow_cfg, budget, repository
+from . import airflow_cfg, budget, housekeeping, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import AS_AIRFLOW, ProbeAnswers, Question, Watched, helper, look
+from .facts import AS_AIRFLOW, REPORT, ProbeAnswers, Question, Watched, helper, look
 from .operations import (
     Commands,
     File,
     can_not_be_asked,
+    drop_in,
     file,
     place,
     removed,
@@ -62,6 +63,11 @@ _COMPILES = (
     ' print("airflow_webserver_config: %s" % error, file=sys.stderr);'
     """ compile(open(sys.argv[1], "rb").read(), "webserver_config.py", "exec")'"""
 )
+REPORTS = {
+    "postgresql": f"/etc/systemd/system/postgresql@.service.d/{REPORT}",
+    "rabbitmq": f"/etc/systemd/system/rabbitmq-server.service.d/{REPORT}",
+}
+"""The drop-ins by which servers beside Airflow report that they have crashed."""
 _WORKS_WITHIN = 180
 """Seconds that a component has after its start, also on a small and busy host."""
 _RETURN_WITHIN = 90
@@ -107,6 +113,7 @@ def deploy_services(
 ) -> None:
     """Run the host's components of Airflow under systemd, and wait until they work.
 
+    Those that it had before and has no more are removed, also where none is left.
     ``changed`` are steps after which the processes have to start anew.
     """
     settings = of_this_host(settings)
@@ -118,6 +125,8 @@ def deploy_services(
     # Airflow reads plugins at the start of a process.
     plugins = [f"{settings.airflow_home}/plugins.delivered"] if settings.airflow_plugins else []
     watched = {component: _watched(component, (*read[component], *plugins)) for component in here}
+    reports = {path: File(template(REPORT)) for path in REPORTS.values()}
+    own = (*units, *reports)
     questions = {component: question(settings, component) for component in here}
     among = (*watched.values(), *_elsewhere(here), repository.WATCHED)
     if not (settings.airflow_dags_repository and settings.reads_dags):
@@ -130,7 +139,7 @@ def deploy_services(
         if component not in here:
             continue
         path = unit_path(component)
-        file(name=f"Write {path}", path=path, wanted=units[path], among=tuple(units))
+        file(name=f"Write {path}", path=path, wanted=units[path], among=own)
         started = running(
             name=f"Run {watched[component].unit}",
             watched=watched[component],
@@ -146,6 +155,10 @@ def deploy_services(
             changed=[started],
             among=tuple(questions.values()),
         )
+    for server in host.loop(REPORTS):
+        path = REPORTS[server]
+        if here and server in settings.topology.components:
+            drop_in(name=f"Write {path}", path=path, wanted=reports[path], among=own)
 
 
 def unit_name(component: Component) -> str:
@@ -159,8 +172,9 @@ def unit_path(component: Component) -> str:
 
 
 def _elsewhere(here: Iterable[Component]) -> tuple[Watched, ...]:
-    """Give the units of all releases' components that this host has no more use for."""
-    gone = every_unit() - {unit_name(component) for component in here}
+    """Give the units of ours that this host has no more use for."""
+    units = {unit_name(component) for component in here}
+    gone = every_unit() - units if units else every_unit().union(housekeeping.UNITS)
     return tuple(Watched(unit, "/", ()) for unit in sorted(gone))
 
 

@@ -14,6 +14,8 @@ from pyinfra.api import operation
 from .operations import Commands
 
 LOCK = "/run/lock/pyinfra-airflow"
+_KEPT = "airflow_lock"
+"""Where a host's connector data keeps the lock."""
 
 
 def _client() -> Any:
@@ -34,8 +36,10 @@ def held() -> Commands:
     """Hold the host for this run alone, and fail when another run does.
 
     The lock is a process at the other end of this connection: it ends with it, however that ends.
+    A deploy that is part of another one finds the host held already.
     """
-    holder = _lock() if state.is_executing and _client() else None
+    ours = _KEPT in host.connector_data
+    holder = _lock() if state.is_executing and _client() and not ours else None
     if holder:
         sentence = f"another run holds this host: {holder}"
         yield f"echo {shlex.quote(sentence)} >&2; false"
@@ -55,5 +59,7 @@ def _lock() -> str | None:
     )
     channel = _client().get_transport().open_session()
     channel.exec_command(f"sh -c {shlex.quote(script)}")
-    host.connector_data["airflow_lock"] = channel  # a channel without a reference is closed
-    return channel.makefile().readline().strip() or None
+    holder: str = channel.makefile().readline().strip()
+    if not holder:
+        host.connector_data[_KEPT] = channel  # a channel without a reference is closed
+    return holder or None

@@ -26,6 +26,8 @@ from .budget import Machine
 from .settings import CONFIGURATION, ENVIRONMENT
 
 AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
+REPORT = "airflow-report.conf"
+"""Our drop-in for units of others."""
 
 
 def helper(script: str) -> str:
@@ -287,12 +289,16 @@ class Units(FactBase[dict[str, Unit]]):
                 enabled=unit["UnitFileState"] == "enabled",
                 newer=tuple(path for name, path in newer if name == unit["Id"]),
                 digests=sums,
-                drop_ins=tuple(p for p in unit["DropInPaths"].split() if p.startswith("/etc/")),
+                drop_ins=tuple(filter(_administrators, unit["DropInPaths"].split())),
                 stale=unit["NeedDaemonReload"] == "yes",
                 present=bool(unit["FragmentPath"]),
             )
             for unit in shown
         }
+
+
+def _administrators(drop_in: str) -> bool:
+    return drop_in.startswith("/etc/") and not drop_in.endswith(f"/{REPORT}")
 
 
 @dataclass(frozen=True)
@@ -415,22 +421,31 @@ class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):
         return definitions
 
 
-class RabbitmqConsumers(FactBase[dict[str, int] | None]):
-    """Queue of ``vhost`` -> how many take from it; None when the broker does not answer."""
+class Queue(NamedTuple):
+    """What a queue of the broker holds, and how many take from it."""
+
+    messages: int
+    consumers: int
+
+
+class RabbitmqQueues(FactBase[dict[str, Queue] | None]):
+    """Queues of ``vhost`` by their names; None when the broker does not answer."""
 
     @staticmethod
-    def default() -> dict[str, int] | None:
+    def default() -> dict[str, Queue] | None:
         return None
 
     def command(self, vhost: str) -> StringCommand:
         return StringCommand(
-            "rabbitmqctl -q list_queues -p", QuoteString(vhost), "name consumers --formatter json",
-            "2>/dev/null </dev/null || echo null",
+            "rabbitmqctl -q list_queues -p", QuoteString(vhost),
+            "name messages consumers --formatter json 2>/dev/null </dev/null || echo null",
         )  # fmt: skip
 
-    def process(self, output: list[str]) -> dict[str, int] | None:
+    def process(self, output: list[str]) -> dict[str, Queue] | None:
         queues = json.loads("\n".join(output))
-        return queues and {queue["name"]: queue["consumers"] for queue in queues}
+        if queues is None:
+            return None
+        return {each["name"]: Queue(each["messages"], each["consumers"]) for each in queues}
 
 
 @dataclass(frozen=True)

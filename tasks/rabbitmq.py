@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from pyinfra import host
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra import host, state
+from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
 from . import monitoring, releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
-from .facts import RabbitmqDefinitions, RabbitmqFiles, Watched, look
+from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, look
 from .operations import Commands, File, Folder, can_not_be_asked, place, running, written
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
-from .settings import Settings
+from .settings import Settings, own_queue
 from .system import account, debs_here, of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"
@@ -68,6 +68,21 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     if settings.rabbitmq_user != "guest":
         broker_user_absent(name="Remove the user guest", user="guest")
     return [installed, ran]
+
+
+@deploy("RabbitMQ")
+def deploy_fewer_queues(settings: Settings) -> None:
+    """Remove the queues that workers had for themselves which are no more, once they are idle."""
+    idle_queues_absent(
+        name="Remove the queues of workers that are no more",
+        vhost=settings.rabbitmq_vhost,
+        wanted=queues(settings),
+    )
+
+
+def queues(settings: Settings) -> tuple[str, ...]:
+    """Give the queues that the inventory's workers take tasks from."""
+    return (*settings.topology.queues, *map(own_queue, settings.topology.workers))
 
 
 def configuration(settings: Settings) -> dict[str, File]:
@@ -220,3 +235,35 @@ def broker_user_absent(user: str) -> Commands:
         host.noop(f"there is no broker user {user}")
         return
     yield StringCommand("rabbitmqctl -q delete_user", QuoteString(user), "</dev/null")
+
+
+@operation()
+def idle_queues_absent(vhost: str, wanted: Collection[str]) -> Commands:
+    """Remove workers' own queues that are not ``wanted``, unless one is still in use.
+
+    A worker that this run stops is still there while the run is planned.
+    """
+    definitions = look(RabbitmqDefinitions) or {}
+    names = (each["name"] for each in definitions.get("queues", ()) if each["vhost"] == vhost)
+    others = [name for name in names if name.startswith(own_queue("")) and name not in wanted]
+    found = look(RabbitmqQueues, vhost=vhost) if others else None
+    have = found or {}
+    leaving = [] if state.is_executing else [own_queue(each.name) for each in _reached()]
+    idle = [
+        name
+        for name in others
+        if name in have and not have[name].messages
+        and (name in leaving or not have[name].consumers)
+    ]  # fmt: skip
+    if not idle:
+        host.noop("no queue is left over")
+    for name in idle:
+        yield StringCommand(
+            "rabbitmqctl -q delete_queue --if-empty --if-unused -p", QuoteString(vhost),
+            QuoteString(name), "</dev/null",
+        )  # fmt: skip
+
+
+def _reached() -> list[Host]:
+    """Give the hosts of this run."""
+    return [each for each in state.inventory if state.is_host_in_limit(each)]

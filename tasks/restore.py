@@ -14,6 +14,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from . import releases, secrets
 from .airflow import ask, deploy_database, deploy_services, unit_name
 from .backup import LENT, backed_up, folder_to_lend, taken_back
+from .connection import held
 from .deploys import deploy
 from .facts import helper
 from .keys import KEY, key_replaced
@@ -69,7 +70,8 @@ def deploy_restore(settings: Settings | None = None) -> None:
             f"{host.name} has an Airflow with data of its own, or one that can't be asked:"
             " airflow_restore_over = True consents to replace them, after a backup"
         )
-    if used == "yes":
+    held(name="Hold the host for this run")
+    if used != "no":
         backed_up(name="Back up what is to be replaced")
     settings = _with_key(settings, archive)
     deploy_stack(settings)

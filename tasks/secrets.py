@@ -93,13 +93,11 @@ def complete(given: Mapping[str, str], file: Path) -> dict[str, str]:
 
 def _keep(file: Path, names: list[str]) -> dict[str, str]:
     """Read ``names`` from ``file``, adding those that it lacks."""
-    with locked(file.parent):
-        have = _read(file)
-        new = {name: GENERATORS[name]() for name in names if name not in have}
-        if new:
-            have.update(new)
-            write_private(file, _text(have))
-    return have
+    with _held(file) as secrets:
+        for name in names:
+            if name not in secrets:
+                secrets[name] = GENERATORS[name]()
+    return secrets
 
 
 @contextmanager
@@ -118,26 +116,32 @@ def kept(file: Path, name: str) -> str:
 
 def next_key(file: Path, name: str) -> str:
     """Give the Fernet key that ``file`` keeps under ``name``, a new one if it has none."""
-    found = kept(file, name)
-    if not found:
-        found = fernet_key()
-        write_private(file, _text({**_read(file), name: found}))
-    return found
+    with _held(file) as secrets:
+        return secrets.setdefault(name, fernet_key())
 
 
 def forget(file: Path, name: str) -> None:
     """Remove a secret from ``file``."""
-    write_private(file, _text({key: value for key, value in _read(file).items() if key != name}))
+    with _held(file) as secrets:
+        secrets.pop(name, None)
 
 
 def replace(file: Path, name: str, old: str, new: str) -> None:
     """Put a new secret in the place of an old one, unless ``file`` has another one by now."""
-    if kept(file, name) == old:
-        write_private(file, _text({**_read(file), name: new}))
+    with _held(file) as secrets:
+        if secrets.get(name) == old:
+            secrets[name] = new
 
 
-def _text(secrets: Mapping[str, str]) -> str:
-    return json.dumps(secrets, indent=2, sort_keys=True) + "\n"
+@contextmanager
+def _held(file: Path) -> Iterator[dict[str, str]]:
+    """Lend what ``file`` has to one process at a time, and write what that makes of it."""
+    with locked(file.parent):
+        before = _read(file)
+        secrets = dict(before)
+        yield secrets
+        if secrets != before:
+            write_private(file, json.dumps(secrets, indent=2, sort_keys=True) + "\n")
 
 
 def _read(file: Path) -> dict[str, str]:

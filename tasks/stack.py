@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pyinfra import host
+from pyinfra.api.operation import OperationMeta
 
 from .airflow import deploy_airflow, deploy_database, deploy_services
 from .connection import held, send_at_once
 from .dags import deploy_dags
+from .facts import HostSystem, look
 from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
@@ -15,7 +17,7 @@ from .objects import deploy_objects
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
 from .python import deploy_environment, deploy_link
-from .rabbitmq import deploy_rabbitmq
+from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
 from .settings import Settings
 from .system import deploy_system, of_this_host
@@ -43,6 +45,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_redis(settings)
     deploy_monitoring(settings, broker=broker)
     barrier(name="Wait for the database and the broker")
+    changed: list[OperationMeta] = []
     if settings.airflow_components:
         before = release_before(settings)
         environment = deploy_environment(settings)
@@ -56,11 +59,14 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_database(settings)
         deploy_objects(settings)
     barrier(name="Wait for the schema")
-    if settings.airflow_components:
+    if settings.airflow_components or look(HostSystem).release:
         deploy_services(settings, changed=changed)
+    if settings.airflow_components:
         deploy_housekeeping(settings)
         if before:
             deploy_arrived(settings)
     barrier(name="Wait for the services")
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)
+    if "rabbitmq" in settings.topology.components:
+        deploy_fewer_queues(settings)

@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from . import firewall, housekeeping, monitoring, redis, repository
-from .airflow import every_unit
+from .airflow import REPORTS, every_unit
 from .connection import held
 from .deploys import deploy
 from .facts import (
@@ -43,6 +43,7 @@ _FILES = (
     ENVIRONMENT,
     "/usr/local/bin/airflow",
     "/etc/systemd/system/airflow-report@.service",
+    *REPORTS.values(),
     firewall.RULES,
     monitoring.STATSD,
     SWAP_FILE,
@@ -99,12 +100,12 @@ def instance_gone() -> Commands:
 
 @operation()
 def absent(paths: Sequence[str]) -> Commands:
-    """Remove files and folders."""
+    """Remove files and folders, of which systemd may have read some."""
     have = look(Paths, paths=tuple(paths))
     if not have:
         host.noop("nothing is there")
         return
-    yield StringCommand("rm -rf", *map(QuoteString, have))
+    yield StringCommand("rm -rf", *map(QuoteString, have), "&& systemctl daemon-reload")
 
 
 @operation()

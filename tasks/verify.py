@@ -24,15 +24,15 @@ from .facts import (
     NetworkReach,
     Paths,
     PostgresqlContents,
-    RabbitmqConsumers,
     RabbitmqDefinitions,
+    RabbitmqQueues,
     Reach,
     look,
 )
 from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
 from .releases import Component
-from .settings import Settings, own_queue
+from .settings import Settings
 from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
@@ -236,15 +236,16 @@ def _role(settings: Settings) -> Row:
 
 def _broker(settings: Settings) -> Iterator[Row]:
     definitions = look(RabbitmqDefinitions)
-    consumers = look(RabbitmqConsumers, vhost=settings.rabbitmq_vhost)
-    if not definitions or consumers is None:
+    have = look(RabbitmqQueues, vhost=settings.rabbitmq_vhost)
+    if not definitions or have is None:
         yield _row("broker", False, "RabbitMQ does not answer")
         return
     users = [user["name"] for user in definitions["users"]]
     guest = "guest" in users and settings.rabbitmq_user != "guest"
     yield _row("broker users", not guest, ", ".join(users))
-    own = map(own_queue, settings.topology.workers)
-    idle = [queue for queue in (*settings.topology.queues, *own) if not consumers.get(queue)]
+    idle = [
+        each for each in rabbitmq.queues(settings) if each not in have or not have[each].consumers
+    ]
     yield _row("queues", not idle, f"no consumer: {', '.join(idle)}" if idle else "all consumed")
 
 

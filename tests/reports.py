@@ -57,8 +57,22 @@ def check_unit_reports(received: Receivers, host: Host, unit: str) -> None:
     assert f"unit={unit} host={host.address} error=the unit has failed" in mail
 
 
+def check_server_reports(received: Receivers, host: Host, unit: str) -> None:
+    """Kill a server of Airflow's on the same host: that is reported as well."""
+    (name,) = host.ssh(f"systemctl show -P Id '{unit}'").stdout.split()
+    host.ssh(f"systemctl kill -s KILL {name}")
+    subject = f"Airflow: {name.removesuffix('.service')}: failed on {host.address}"
+    until(lambda: received.of(subject), 60, f"a mail about {name}")
+    # RabbitMQ is started again by systemd, PostgreSQL by the next deploy.
+    until(lambda: _state(host, name) in ("active", "failed"), 180, f"the end of {name}'s start")
+
+
 def _active(host: Host, unit: str) -> bool:
-    return host.ssh(f"systemctl is-active {unit}", check=False).stdout.strip() == "active"
+    return _state(host, unit) == "active"
+
+
+def _state(host: Host, unit: str) -> str:
+    return host.ssh(f"systemctl is-active {unit}", check=False).stdout.strip()
 
 
 def _an_hour_passes(host: Host) -> None:

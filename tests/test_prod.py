@@ -60,7 +60,8 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     for name, host in hosts.items():
         text = re.sub(rf'\("{name}", {{"ssh_hostname": "[^"]+"', _entry(name, host), text)
     inventory.write_text(text)
-    deployment = Deployment(str(inventory), _access(hosts, folder) | {"airflow_dags": str(dags)})
+    data = {"airflow_dags": str(dags), "airflow_report_command": "cat >> $AIRFLOW_HOME/reported"}
+    deployment = Deployment(str(inventory), _access(hosts, folder) | data)
     plan, run = deployment.dry(), deployment.run()
     assert run.code == 0, run.output
     stack = Stack(hosts, inventory, deployment, None, plan, run)  # type: ignore[arg-type]
@@ -104,6 +105,21 @@ def test_tasks_run_on_the_workers_of_their_queues_and_their_logs_are_readable(
     }
     assert "on worker1" in stack.airflow.log("two_queues", run, "default")
     assert "on worker2" in stack.airflow.log("two_queues", run, "reports")
+
+
+def test_a_dag_that_fails_on_two_workers_is_reported_once(stack: Stack) -> None:
+    _, state = stack.airflow.run("failing_twice")
+    assert state == "failed"
+    held = "SELECT held FROM airflow_reports WHERE subject = 'DAG failing_twice'"
+    psql = "cd / && runuser -u postgres -- psql airflow_results -XAt"
+    until(lambda: stack.hosts["data1"].ssh(psql, input=held).stdout == "1\n", 30, "both reports")
+    sent = ""
+    for worker, queue in (("worker1", "default"), ("worker2", "reports")):
+        host = stack.hosts[worker]
+        logged = host.ssh("journalctl -q -o cat -t airflow-report").stdout
+        assert f"dag=failing_twice task={queue} " in logged
+        sent += host.ssh("cat /var/lib/airflow/reported 2>/dev/null || true").stdout
+    assert sent.count("dag=failing_twice") == 1
 
 
 def test_the_second_run_changes_nothing_on_any_host(stack: Stack) -> None:
@@ -328,6 +344,25 @@ def test_a_second_scheduler_a_second_web_host_and_a_worker_beside_the_broker(sta
         "cd / && runuser -u postgres -- psql airflow -At", input=running
     )
     assert set(asked.stdout.split()) == {"scheduler1", "worker3"}
+
+
+def test_a_worker_that_is_no_more_leaves_neither_a_service_nor_a_queue(stack: Stack) -> None:
+    def own() -> set[str]:
+        asked = "rabbitmqctl -q list_queues -p airflow name </dev/null"
+        names = stack.hosts["data1"].ssh(asked).stdout.split()
+        return {name for name in names if name.startswith("verify.")}
+
+    assert own() == {f"verify.{name}" for name in ("data1", "worker1", "worker2", "worker3")}
+    stack.hosts["worker1"].ssh("systemctl stop airflow-worker")
+    text = re.sub(r'\n *\("worker1".*', "", stack.inventory.read_text())
+    text = text.replace('worker = ["data1", "worker3", "worker1",', 'worker = ["worker3",')
+    stack.inventory.write_text(text)
+    plan, run, after = stack.deployment.dry(), stack.deployment.run(), stack.deployment.dry()
+    assert (run.changed, after.planned) == (plan.planned, [])
+    assert "RabbitMQ | Remove the queues of workers that are no more" in plan.planned
+    assert own() == {"verify.worker2", "verify.worker3"}
+    left = "systemctl list-units --all --plain --no-legend 'airflow-worker*' 'airflow-nightly*'"
+    assert stack.hosts["data1"].ssh(left).stdout == ""
 
 
 def _known(stack: Stack, folder: Path) -> dict[str, str]:

@@ -1,13 +1,15 @@
 """Settings: what an inventory says, completed and refused."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyinfra.api import HiddenValue
 
-from tasks import Settings, SettingsError
+from tasks import Settings, SettingsError, secrets
 from tasks.declared import KINDS
 from tasks.settings import is_secret
 from tests import made_up
@@ -324,6 +326,26 @@ def test_secrets_are_generated_once(tmp_path: Path) -> None:
     assert len(first.secret("airflow_fernet_key")) == 44
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert (file.parent / ".gitignore").read_text() == "*\n"
+
+
+def test_no_secret_is_lost_when_several_runs_write_the_file_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    names = [[f"{run}.{number}" for number in range(50)] for run in range(4)]
+    with ProcessPoolExecutor(max_workers=len(names)) as runs:
+        made = list(runs.map(_make_keys, repeat(file), names))
+    kept = json.loads(file.read_text())
+    assert kept == {name: key for keys in made for name, key in keys.items()}
+    assert len(kept) == 200
+
+
+def _make_keys(file: Path, names: list[str]) -> dict[str, str]:
+    """Make keys one by one, each after another one that is kept for a moment only."""
+    keys = {}
+    for name in names:
+        secrets.next_key(file, f"{name} for now")
+        keys[name] = secrets.next_key(file, name)
+        secrets.forget(file, f"{name} for now")
+    return keys
 
 
 def test_a_given_secret_is_not_written_down(

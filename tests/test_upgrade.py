@@ -1,5 +1,6 @@
 """From one release to the next and back, and onto another host, with nothing lost."""
 
+import base64
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.docker
 
 OLD, NEW = "2.11.2", "3.3.2"
 SECRET = "only-with-the-key"
+LATER = "only-with-the-next-key"
 RUNS = "SELECT dag_id, run_id, state FROM dag_run WHERE dag_id NOT LIKE 'verify%' ORDER BY 1, 2"
 SERVICES = "systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic 'airflow-*.service'"
 
@@ -51,13 +53,31 @@ class Stack:
         psql = "cd / && runuser -u postgres -- psql airflow -XAtq -v ON_ERROR_STOP=1"
         return self.host.ssh(psql, input=sql).stdout.splitlines()
 
+    @property
+    def key(self) -> str:
+        """Give the Fernet key that is kept."""
+        kept: dict[str, str] = json.loads(self.secrets.read_text())
+        assert "airflow_fernet_key_next" not in kept
+        return kept["airflow_fernet_key"]
+
+    def stored(self, connection: str = "kept") -> str:
+        """Give the password of a connection as the database has it."""
+        return self.query(f"SELECT password FROM connection WHERE conn_id = '{connection}'")[0]
+
+    def shown(self, connection: str = "kept") -> str:
+        """Give a connection as Airflow shows it."""
+        return self.host.ssh(f"airflow connections get {connection} -o json").stdout
+
+    def kept(self) -> set[str]:
+        """Name the backups on the host."""
+        return set(self.host.ssh("ls /var/backups/airflow").stdout.split())
+
     def check(self, release: str, runs: list[str], planned: Sequence[str] = ()) -> None:
         """See that a release works, has the runs and can read the secret, and what is planned."""
         assert self.host.ssh("airflow version").stdout.split()[-1] == release
         assert set(runs) <= set(self.query(RUNS))
         assert verify(self.of(release)).wrong == set()
-        shown = self.host.ssh("airflow connections get kept -o json").stdout
-        assert SECRET in shown
+        assert SECRET in self.shown()
         dag, run, _ = runs[0].split("|")
         assert self.airflow(release).tasks(dag, run).keys() == {"extract", "transform", "load"}
         assert self.of(release).dry().planned == list(planned)
@@ -78,6 +98,24 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert run.code == 0, run.output
     yield stack
     network.drop(host)
+
+
+def test_a_connection_alone_is_data_that_a_restore_leaves_alone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    def refused() -> bool:
+        run = stack.of(OLD, "tasks.deploy_restore").show("--dry", airflow_restore=str(backup))
+        return "has an Airflow with data of its own" in run.output
+
+    backup = tmp_path / "backup.tar"
+    with tarfile.open(backup, "w") as tar:
+        for name, text in (("version", f"{OLD}\n"), ("secrets.env", "")):
+            (tmp_path / name).write_text(text)
+            tar.add(tmp_path / name, name)
+    assert not refused()
+    stack.query("INSERT INTO connection (conn_id, conn_type) VALUES ('aws_default', 'aws')")
+    assert refused()
+    stack.query("DELETE FROM connection")
 
 
 @pytest.fixture(scope="module")
@@ -172,11 +210,65 @@ def test_a_rollback_brings_the_old_release_back(stack: Stack, runs: list[str]) -
     assert f"airflow-{NEW}-" in stack.host.ssh("ls /var/backups/airflow").stdout
 
 
+def test_a_rotation_of_keys_that_was_killed_is_finished_by_the_next(
+    stack: Stack, runs: list[str]
+) -> None:
+    before, password = stack.key, stack.stored()
+    rotation = stack.of(OLD, "tasks.deploy_fernet_key_rotation")
+    killed = rotation.start()
+    assert killed.stdout
+    for line in killed.stdout:
+        if "Starting operation: Fernet key | Encrypt with the new key" in line:
+            break
+    encrypts = "-f '[a]irflow rotate-fernet-key'"
+    until(lambda: stack.host.ssh(f"pgrep {encrypts}", check=False).stdout, 30, "the encryption")
+    killed.kill()
+    killed.wait()
+    stack.host.ssh(f"pkill -KILL {encrypts}")
+    both = stack.key
+    assert both.endswith(f",{before}")
+    assert stack.stored() == password
+    assert SECRET in stack.shown()
+    finished = rotation.show("-y")
+    assert finished.code == 0, finished.output
+    assert f"{stack.key},{before}" == both
+    assert Fernet(stack.key).decrypt(stack.stored().encode()).decode() == SECRET
+    stack.check(OLD, runs, LEFT)
+
+
 def test_a_restore_over_data_asks_for_consent(stack: Stack, backup: Path) -> None:
+    def state() -> object:
+        return stack.query(RUNS), stack.host.ssh(SERVICES).stdout, stack.kept(), stack.key
+
+    before = state()
     run = stack.of(OLD, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
     assert run.code != 0
     assert "airflow_restore_over = True consents to replace them" in run.output
     assert "Starting operation" not in run.output
+    assert state() == before
+
+
+@pytest.fixture(scope="module")
+def replaced(stack: Stack, backup: Path) -> Path:
+    """Restore the backup over data that it does not have, and fetch the backup of these."""
+    stack.host.ssh(f"airflow connections add later --conn-type http --conn-password {LATER}")
+    before = stack.kept()
+    restore = stack.of(OLD, "tasks.deploy_restore")
+    run = restore.show("-y", airflow_restore=str(backup), airflow_restore_over=True)
+    print(run.output)
+    assert run.code == 0
+    (name,) = stack.kept() - before
+    file = backup.with_name("replaced.tar")
+    file.write_bytes(base64.b64decode(stack.host.ssh(f"base64 /var/backups/airflow/{name}").stdout))
+    return file
+
+
+def test_with_consent_a_restore_brings_back_what_there_was(
+    stack: Stack, runs: list[str], replaced: Path
+) -> None:
+    assert stack.query(RUNS) == runs
+    assert stack.query("SELECT conn_id FROM connection") == ["kept"]
+    stack.check(OLD, runs)
 
 
 @pytest.fixture(scope="module")
@@ -209,25 +301,30 @@ def test_a_backup_works_on_a_fresh_host_in_a_newer_release(
 def test_a_new_fernet_key_reads_what_the_old_one_has_written(
     restored: Stack, runs: list[str]
 ) -> None:
-    def key() -> str:
-        return json.loads(restored.secrets.read_text())["airflow_fernet_key"]
-
-    def stored() -> list[str]:
-        return restored.query("SELECT password FROM connection WHERE conn_id = 'kept'")
-
-    before, password = key(), stored()
+    before, password = restored.key, restored.stored()
     run = restored.of(NEW, "tasks.deploy_fernet_key_rotation").show("-y")
-    assert run.code == 0, run.output
-    assert key() != before
-    assert "," not in key()
-    assert stored() != password
-    assert Fernet(key()).decrypt(stored()[0].encode()).decode() == SECRET
+    print(run.output)
+    assert run.code == 0
+    assert restored.key != before
+    assert "," not in restored.key
+    assert restored.stored() != password
+    assert Fernet(restored.key).decrypt(restored.stored().encode()).decode() == SECRET
     assert before not in restored.host.ssh("cat /etc/airflow/secrets.env").stdout
     restored.check(NEW, runs)
 
 
 def test_old_runs_and_logs_go_at_night_where_that_is_asked_for(restored: Stack) -> None:
     check_nightly(restored.of(NEW), restored.host, "example_three_tasks", date="logical_date")
+
+
+def test_what_a_restore_has_replaced_can_be_restored_itself(
+    restored: Stack, runs: list[str], replaced: Path
+) -> None:
+    restore = restored.of(NEW, "tasks.deploy_restore")
+    run = restore.show("-y", airflow_restore=str(replaced), airflow_restore_over=True)
+    assert run.code == 0, run.output
+    assert LATER in restored.shown("later")
+    restored.check(NEW, runs)
 
 
 def test_an_uninstall_leaves_the_data_unless_it_is_told(restored: Stack) -> None:

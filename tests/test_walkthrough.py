@@ -18,7 +18,7 @@ from tests.deliveries import check_broken_files
 from tests.hosts import Host, Network
 from tests.housekeeping import check_nightly
 from tests.receivers import Receivers
-from tests.reports import check_task_reports, check_unit_reports
+from tests.reports import check_server_reports, check_task_reports, check_unit_reports
 from tests.verify import verify
 from tests.waiting import until
 
@@ -221,6 +221,13 @@ def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -
     check_unit_reports(receivers, stack.host, "airflow-scheduler")
 
 
+@pytest.mark.parametrize("unit", ["postgresql@*-main.service", "rabbitmq-server.service"])
+def test_a_server_that_dies_is_reported_too(stack: Stack, receivers: Receivers, unit: str) -> None:
+    check_server_reports(receivers, stack.host, unit)
+    assert stack.deployment.run().code == 0
+    assert stack.deployment.dry().planned == []
+
+
 def test_the_walkthrough_s_commands_work_as_typed(stack: Stack) -> None:
     listed = stack.host.ssh("airflow list_dags")
     assert "example_three_tasks" in listed.stdout
@@ -260,6 +267,7 @@ def test_a_celery_4_put_there_by_hand_is_replaced(stack: Stack) -> None:
     assert stack.airflow.finish("example_three_tasks", date) == "success"
 
 
+RABBITMQ_REPORT = "/etc/systemd/system/rabbitmq-server.service.d/airflow-report.conf"
 SERVICES = [
     step
     for unit, what in (
@@ -377,6 +385,10 @@ SERVICES = [
             SERVICES[2:4],
         ),
         (
+            f"rm {RABBITMQ_REPORT} && systemctl daemon-reload",
+            [f"Services | Write {RABBITMQ_REPORT}"],
+        ),
+        (
             "systemctl disable --now airflow-nightly.timer",
             ["Housekeeping | Run airflow-nightly.timer"],
         ),
@@ -437,6 +449,8 @@ ODD_DAG = "/var/lib/airflow/dags/odd.py"
          f" for i in $(seq 120); do {POSTGRESQL} airflow -c 'SELECT filename FROM import_error'"
          " | grep odd.py && break; sleep 1; done",
          f"rm {ODD_DAG}; {POSTGRESQL} airflow -c 'DELETE FROM import_error'", {"DAG files"}),
+        ("printf '#!/bin/sh\\nexec /usr/bin/date -d \"2 minutes\" \"$@\"\\n' > /usr/local/bin/date"
+         " && chmod 755 /usr/local/bin/date", "rm /usr/local/bin/date", {"clock"}),
         ("rabbitmqctl -q stop_app </dev/null", "rabbitmqctl -q start_app </dev/null",
          {"servers in reach", "Celery worker", "broker", *TASK}),
     ],
