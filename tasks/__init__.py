@@ -20,6 +20,7 @@ from .housekeeping import deploy_housekeeping
 from .keys import deploy_fernet_key_rotation
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
+from .proxy import deploy_proxy
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
 from .restore import deploy_restore
@@ -43,6 +44,7 @@ __all__ = [
     "deploy_firewall",
     "deploy_housekeeping",
     "deploy_postgresql",
+    "deploy_proxy",
     "deploy_python",
     "deploy_rabbitmq",
     "deploy_restore",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from .addresses import bracketed, reachable
+from .addresses import bracketed, is_address, reachable
 from .releases import SECRET_MEANINGS
 from .settings import ENVIRONMENT, LOGS, Scalar, Settings
 
@@ -43,8 +43,20 @@ def environment(settings: Settings) -> dict[str, str]:
         "FLOWER_ADDRESS": settings.airflow_flower_host,
         "FLOWER_PORT": str(settings.airflow_flower_port),
         "AIRFLOW_REPORT_INTERVAL": str(settings.airflow_report_interval),
-        **_set(AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email)),
+        **_set(
+            AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email),
+            FORWARDED_ALLOW_IPS=_believed(settings),
+        ),
     }
+
+
+def _believed(settings: Settings) -> str:
+    """Say whose X-Forwarded- headers a web server takes: gunicorn and uvicorn both read this."""
+    if settings.release.web not in settings.airflow_components or not settings.topology.proxies:
+        return ""
+    addresses = ("127.0.0.1", "::1", *settings.topology.proxies)
+    # They compare addresses alone; the firewall lets nobody else to the port.
+    return ",".join(addresses) if all(map(is_address, addresses)) else "*"
 
 
 def secret_environment(settings: Settings) -> dict[str, str]:
@@ -92,7 +104,8 @@ def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
         for name, key in release.keys.items()
         if name not in settings.withheld
     }
-    for source in (release.defaults, settings.airflow_config):
+    behind_proxy = release.behind_proxy if settings.topology.proxies else {}
+    for source in (release.defaults, behind_proxy, settings.airflow_config):
         for section, keys in source.items():
             merged.update({(section, key): value for key, value in keys.items()})
     return merged
@@ -130,14 +143,14 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar]]:
 
 def base_url(settings: Settings) -> str:
     """Give the URL of the web UI, as links name it."""
-    return settings.airflow_base_url or _web_url(settings)
+    return settings.airflow_base_url or settings.topology.proxy_url or _web_url(settings)
 
 
 def api_url(settings: Settings) -> str:
     """Give the URL of the web UI, as this host's processes reach it."""
     here = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
-    default = here if settings.topology.web_here else _web_url(settings)
-    return settings.airflow_api_url or default
+    serves = settings.release.web in settings.airflow_components
+    return settings.airflow_api_url or (here if serves else _web_url(settings))
 
 
 def _web_url(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .releases import Component
+from .releases import PROXY, Component
 from .settings import Settings, SettingsError
 
 _SYSTEM = 100
@@ -16,6 +16,7 @@ _POSTGRESQL = 60
 """What PostgreSQL takes beside its shared buffers, with the connections of one Airflow."""
 _RABBITMQ = 100
 """What the broker takes with Airflow's few small messages."""
+_PROXY = 10
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -66,6 +67,7 @@ def needs(settings: Settings) -> dict[str, int]:
     backends = {
         "postgresql": _POSTGRESQL + (settings.postgresql_shared_buffers or 0),
         "rabbitmq": _RABBITMQ,
+        PROXY: _PROXY,
     }
     return {
         "the system": _SYSTEM,

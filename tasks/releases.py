@@ -89,6 +89,8 @@ class Release:
     """What a setting means -> (section, key) of airflow.cfg in this line."""
     defaults: Mapping[str, Mapping[str, str]]
     """Values of airflow.cfg that make this line safe, beyond the settings."""
+    behind_proxy: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further ones where a proxy stands before the web UI."""
     sensitive: frozenset[tuple[str, str]]
     """Further keys of airflow.cfg that hold secrets: they go to the environment file."""
     escapes_percent: bool = True
@@ -210,6 +212,8 @@ _OLD_FLOWER = Component(
     probe=("flower",),
     memory=65,
 )
+
+_PROXY_FIX = {"webserver": {"enable_proxy_fix": "True"}}
 
 _AIRFLOW_1_8 = Release(
     version="1.8.2",
@@ -346,6 +350,7 @@ _AIRFLOW_1_10 = Release(
         "webserver": {"rbac": "True", "cookie_samesite": "Lax"},
         "scheduler": {"dag_dir_list_interval": "60"},
     },
+    behind_proxy=_PROXY_FIX,
     sensitive=frozenset(
         {
             ("celery", "flower_basic_auth"),
@@ -504,6 +509,7 @@ _AIRFLOW_2_11 = Release(
         },
         "scheduler": {"dag_dir_list_interval": "60"},
     },
+    behind_proxy=_PROXY_FIX,
     sensitive=_MODERN_SENSITIVE,
 )
 
@@ -516,7 +522,7 @@ _AIRFLOW_3_3 = Release(
         Component(
             "api-server",
             ("api_server", "webserver"),
-            "airflow api-server",
+            "airflow api-server --proxy-headers",
             "API server",
             probe=("web",),
             memory=65,
@@ -583,8 +589,10 @@ _AIRFLOW_3_3 = Release(
 RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_10, _AIRFLOW_1_8)
 DEFAULT = _AIRFLOW_3_3.version
 BACKENDS = ("postgresql", "rabbitmq")
+PROXY = "proxy"
 GROUPS: tuple[str, ...] = (
     *BACKENDS,
+    PROXY,
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
 )
 """Every group of an inventory that means something here."""

@@ -12,7 +12,8 @@ import json
 import os
 import secrets as dice
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -91,15 +92,34 @@ def complete(given: Mapping[str, str], file: Path) -> dict[str, str]:
 
 def _keep(file: Path, names: list[str]) -> dict[str, str]:
     """Read ``names`` from ``file``, adding those that it lacks."""
-    private_folder(file.parent)
-    with (file.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(file):
         have = _read(file)
         new = {name: GENERATORS[name]() for name in names if name not in have}
         if new:
             have.update(new)
             _write(file, _text(have))
     return have
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keep others from ``file``, in a folder that is private."""
+    private_folder(file.parent)
+    with (file.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def made_once(
+    file: Path, name: str, make: Callable[[], str], fits: Callable[[str], bool] = bool
+) -> str:
+    """Give what ``file`` keeps under ``name``, or make it anew where that does not fit."""
+    with _alone(file):
+        found = kept(file, name)
+        if not fits(found):
+            found = make()
+            _write(file, _text({**_read(file), name: found}))
+    return found
 
 
 def kept(file: Path, name: str) -> str:
@@ -109,11 +129,7 @@ def kept(file: Path, name: str) -> str:
 
 def next_key(file: Path, name: str) -> str:
     """Give the Fernet key that ``file`` keeps under ``name``, a new one if it has none."""
-    found = kept(file, name)
-    if not found:
-        found = fernet_key()
-        _write(file, _text({**_read(file), name: found}))
-    return found
+    return made_once(file, name, fernet_key)
 
 
 def forget(file: Path, name: str) -> None:

@@ -11,6 +11,7 @@ from .firewall import deploy_firewall
 from .housekeeping import deploy_housekeeping
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
+from .proxy import deploy_proxy
 from .python import deploy_environment, deploy_link
 from .rabbitmq import deploy_rabbitmq
 from .settings import Settings
@@ -49,8 +50,9 @@ def deploy_stack(settings: Settings | None = None) -> None:
     if settings.airflow_components:
         deploy_services(settings, changed=changed)
         deploy_housekeeping(settings)
-        if before:
-            deploy_arrived(settings)
     barrier(name="Wait for the services")
+    deploy_proxy(settings)
+    if settings.airflow_components and before:
+        deploy_arrived(settings)
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping
+from . import firewall, housekeeping, proxy
 from .airflow import every_unit, removed
 from .connection import held
 from .deploys import deploy
 from .facts import (
+    FIREWALL_RULES,
     PSQL,
     SWAP_FILE,
     Contents,
@@ -35,7 +36,8 @@ _FILES = (
     ENVIRONMENT,
     "/usr/local/bin/airflow",
     "/etc/systemd/system/airflow-report@.service",
-    firewall.RULES,
+    FIREWALL_RULES,
+    firewall.NEW_RULES,
     SWAP_FILE,
 )
 
@@ -52,6 +54,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
     removed(name="Stop and remove the services", units=units, among=units)
     no_rules(name="Open the ports that were closed to strangers")
+    proxy.gone(name="Remove the proxy")
     no_swap(name=f"Use {SWAP_FILE} no more")
     absent(name="Remove the environments and commands", paths=_FILES)
     host_names(name="Forget the names of the other hosts", lines=())

@@ -6,7 +6,7 @@ from typing import Any
 from pyinfra.api import Config, Host, Inventory, State
 
 from tasks.budget import Machine, fitted
-from tasks.releases import GROUPS
+from tasks.releases import GROUPS, PROXY
 from tasks.settings import Settings
 
 MACHINE = Machine(memory=8192, swap=0, most_swap=1 << 40, cores=2)
@@ -21,7 +21,7 @@ def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
 
 
 def settings(secrets: Path, **data: Any) -> Settings:
-    """Read the settings of one made-up host that runs everything, with the memory of MACHINE."""
-    groups = {group: ["192.0.2.10"] for group in GROUPS}
+    """Read the settings of one made-up host that runs all but a proxy, as big as MACHINE."""
+    groups = {group: ["192.0.2.10"] for group in GROUPS if group != PROXY}
     unfitted = Settings.of(host(groups, "192.0.2.10", airflow_secrets_file=secrets, **data))
     return fitted(unfitted, MACHINE)
