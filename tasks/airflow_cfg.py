@@ -51,7 +51,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _believed(settings: Settings) -> str:
-    """Say whose X-Forwarded- headers a web server takes: gunicorn and uvicorn both read this."""
+    """Say whose X-Forwarded- headers a web server takes: gunicorn and uvicorn both read it."""
     if settings.release.web not in settings.airflow_components or not settings.topology.proxies:
         return ""
     addresses = ("127.0.0.1", "::1", *settings.topology.proxies)

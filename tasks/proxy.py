@@ -21,7 +21,8 @@ from .system import packages
 FOLDER = "/etc/airflow-proxy"
 CERTIFICATE = f"{FOLDER}/certificate.pem"
 KEY = f"{FOLDER}/key.pem"
-_WELCOME = "/etc/nginx/sites-enabled/default"
+_SITES = "/etc/nginx/sites-enabled"
+_WELCOME = f"{_SITES}/default"
 # nginx says itself when it was started, but not when it has read its files anew.
 _PID = "/run/nginx.pid"
 _RELOAD = f"nginx -q -t && systemctl reload nginx && touch {_PID}"
@@ -50,7 +51,8 @@ def deploy_proxy(settings: Settings | None = None) -> None:
     welcome = welcome_page_gone(name="Take Debian's welcome page away", installed=installed)
     ran = running(
         name="Run nginx",
-        watched=Watched("nginx.service", _PID, tuple(files)),
+        # The folder tells of a site that has been taken away.
+        watched=Watched("nginx.service", _PID, (*files, _SITES)),
         texts={path: file.text for path, file in files.items()},
         changed=[welcome],
         reload=_RELOAD,
@@ -134,6 +136,6 @@ def gone() -> Commands:
         return
     yield (
         f"rm -rf {PROXY_SITE} {FOLDER};"
-        " if find /etc/nginx/conf.d /etc/nginx/sites-enabled -mindepth 1 2>/dev/null | grep -q .;"
-        " then systemctl reload nginx; else systemctl disable -q --now nginx; fi"
+        f" if find /etc/nginx/conf.d {_SITES} -mindepth 1 2>/dev/null | grep -q .;"
+        " then systemctl try-reload-or-restart nginx; else systemctl disable -q --now nginx; fi"
     )
