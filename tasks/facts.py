@@ -447,7 +447,7 @@ class FirewallTable(FactBase[str]):
     default = str
 
     def command(self) -> str:
-        listing = "nft list table inet pyinfra_airflow 2>/dev/null"
+        listing = "nft -n list table inet pyinfra_airflow 2>/dev/null"
         return (
             f"if {listing} >/dev/null; then {listing} | sha256sum"
             " | cmp -s - /run/airflow-firewall/loaded && echo loaded || echo changed; fi"

@@ -126,7 +126,7 @@ def test_the_second_run_changes_nothing_on_any_host(stack: Stack) -> None:
 def test_the_proxy_speaks_tls_alone_and_makes_every_cookie_secure(stack: Stack) -> None:
     airflow, web1 = stack.airflow, stack.hosts["web1"]
     session = airflow.session()
-    sent_on = requests.get(f"http://{web1.address}/dags?a=b", allow_redirects=False, timeout=30)
+    sent_on = session.get(f"http://{web1.address}/dags?a=b", allow_redirects=False, timeout=30)
     assert (sent_on.status_code, sent_on.headers["Location"]) == (301, f"{airflow.url}/dags?a=b")
     del session.headers["Authorization"]
     page = session.get(f"{airflow.url}/auth/login/", timeout=60)
@@ -158,8 +158,7 @@ NEEDED = {
 
 def test_the_firewall_opens_what_the_inventory_needs_and_no_more(stack: Stack) -> None:
     for host in stack.hosts.values():  # something that the inventory does not know
-        listen = "$s = IO::Socket::INET->new(LocalPort => 9100, Listen => 5); sleep 1000"
-        host.ssh(f"systemd-run -q --collect perl -MIO::Socket::INET -e '{listen}'")
+        host.ssh("systemd-run -q --collect python3 -m http.server 9100")
     until(lambda: all(9100 in _listening(host) for host in stack.hosts.values()), 20, "listeners")
     needed = {
         (source, target, port)
