@@ -240,6 +240,9 @@ def test_a_running_task_outlives_a_change_of_the_configuration(
     files = {"proxy_certificate": tmp_path / "c.pem", "proxy_certificate_key": tmp_path / "k.pem"}
     files["proxy_certificate"].write_text(certificate)
     files["proxy_certificate_key"].write_text(key)
+    assert stack.airflow.certificate
+    with stack.airflow.certificate.open("a") as trusted:
+        trusted.write(certificate)
     change = {"airflow_config": {"core": {"parallelism": 31}}}
     deployed = stack.deployment.run(**change, **{name: str(path) for name, path in files.items()})
     assert deployed.code == 0, deployed.output
