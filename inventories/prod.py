@@ -18,11 +18,13 @@ hosts = (
         "airflow_version": "3.3.2",
         "airflow_dags": "files/dags",
         "airflow_worker_concurrency": 4,
+        "firewall": True,
     },
 )
 
 postgresql = ["data1"]
 rabbitmq = ["data1"]
+proxy = ["web1"]
 api_server = ["web1"]
 scheduler = ["scheduler1"]
 dag_processor = ["scheduler1"]

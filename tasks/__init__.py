@@ -23,6 +23,7 @@ from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
+from .proxy import deploy_proxy
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
 from .redis import deploy_redis
@@ -50,6 +51,7 @@ __all__ = [
     "deploy_monitoring",
     "deploy_objects",
     "deploy_postgresql",
+    "deploy_proxy",
     "deploy_python",
     "deploy_rabbitmq",
     "deploy_redis",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 EVERYWHERE = ("0.0.0.0", "::")
 """Addresses that stand for all of a host's."""
 
@@ -9,6 +11,15 @@ EVERYWHERE = ("0.0.0.0", "::")
 def is_loopback(address: str) -> bool:
     """Tell whether other hosts can't reach an address."""
     return address == "localhost" or address.startswith(("127.", "::1"))
+
+
+def is_address(address: str) -> bool:
+    """Tell an address from a name."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def bracketed(address: str) -> str:

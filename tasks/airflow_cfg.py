@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
-from .addresses import bracketed, reachable
+from .addresses import bracketed, is_address, reachable
 from .releases import SECRET_MEANINGS
 from .settings import ENVIRONMENT, LOGS, Scalar, Settings
 
@@ -45,7 +45,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "FLOWER_ADDRESS": settings.airflow_flower_host,
         "FLOWER_PORT": str(settings.airflow_flower_port),
         "AIRFLOW_REPORT_INTERVAL": str(settings.airflow_report_interval),
-        **_set(AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email)),
+        **_set(
+            AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email),
+            FORWARDED_ALLOW_IPS=_believed(settings),
+        ),
         **_tls_environment(settings),
     }
 
@@ -58,6 +61,15 @@ def _tls_environment(settings: Settings) -> dict[str, str]:
         found["AIRFLOW_DATABASE_SSLMODE"] = settings.sslmode or ""
         found["AIRFLOW_DATABASE_CA"] = settings.ca_path("postgresql")
     return found
+
+
+def _believed(settings: Settings) -> str:
+    """Say whose X-Forwarded- headers a web server takes: gunicorn and uvicorn both read it."""
+    if settings.release.web not in settings.airflow_components or not settings.topology.proxies:
+        return ""
+    addresses = ("127.0.0.1", "::1", *settings.topology.proxies)
+    # They compare addresses alone; the firewall lets nobody else to the port.
+    return ",".join(addresses) if all(map(is_address, addresses)) else "*"
 
 
 def secret_environment(settings: Settings) -> dict[str, str]:
@@ -105,7 +117,8 @@ def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
         key: meanings[name]() for name, key in release.keys.items() if name not in settings.withheld
     }
     merged = {key: value for key, value in ours.items() if value is not None}
-    for source in (release.defaults, settings.airflow_config):
+    behind_proxy = release.behind_proxy if settings.topology.proxies else {}
+    for source in (release.defaults, behind_proxy, settings.airflow_config):
         for section, keys in source.items():
             merged.update({(section, key): value for key, value in keys.items()})
     return merged
@@ -160,14 +173,14 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
 
 def base_url(settings: Settings) -> str:
     """Give the URL of the web UI, as links name it."""
-    return settings.airflow_base_url or _web_url(settings)
+    return settings.airflow_base_url or settings.topology.proxy_url or _web_url(settings)
 
 
 def api_url(settings: Settings) -> str:
     """Give the URL of the web UI, as this host's processes reach it."""
     here = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
-    default = here if settings.topology.web_here else _web_url(settings)
-    return settings.airflow_api_url or default
+    serves = settings.release.web in settings.airflow_components
+    return settings.airflow_api_url or (here if serves else _web_url(settings))
 
 
 def _web_url(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .releases import EXPORTERS, Component
+from .releases import EXPORTERS, PROXY, Component
 from .settings import Settings, SettingsError
 
 _SYSTEM = 100
@@ -20,6 +20,7 @@ _REDIS = 30
 """What Redis takes with Airflow's few small messages."""
 _EXPORTERS = {"statsd_exporter": 15, "postgresql_exporter": 20, "rabbitmq_exporter": 20}
 """What the exporters of metrics take."""
+_PROXY = 10
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -72,6 +73,7 @@ def needs(settings: Settings) -> dict[str, int]:
         "rabbitmq": _RABBITMQ,
         "redis": _REDIS,
         **_EXPORTERS,
+        PROXY: _PROXY,
     }
     return {
         "the system": _SYSTEM,

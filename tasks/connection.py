@@ -10,6 +10,7 @@ from typing import Any
 
 from pyinfra import host, state
 from pyinfra.api import operation
+from pyinfra.api.exceptions import ConnectError
 
 from .operations import Commands
 
@@ -29,6 +30,19 @@ def send_at_once() -> None:
     connection = client.get_transport().sock if client else None
     if isinstance(connection, socket.socket):  # behind a jump host it is a channel
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def connects_anew() -> bool:
+    """Tell whether a new connection of this kind can be made; those without SSH need none."""
+    if not _client():
+        return True
+    another: Any = type(host.connector)(host.connector.state, host.connector.host)
+    try:
+        another.connect()
+    except ConnectError:
+        return False
+    another.client.close()
+    return True
 
 
 @operation()

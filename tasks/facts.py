@@ -86,6 +86,18 @@ class Paths(FactBase[dict[str, Found]]):
         return _found(output)
 
 
+class LinkTarget(FactBase[str]):
+    """What the link at ``path`` points to; empty where there is none."""
+
+    default = str
+
+    def command(self, path: str) -> StringCommand:
+        return StringCommand("readlink", QuoteString(path), "|| true")
+
+    def process(self, output: list[str]) -> str:
+        return "".join(output)
+
+
 _STAT = "%F|%U|%G|%a|%n"
 
 
@@ -535,16 +547,67 @@ class Scrapes(FactBase[list[str]]):
         return output
 
 
-class FirewallTable(FactBase[bool]):
-    """Whether our table of nftables is loaded."""
+FIREWALL_RULES = "/etc/airflow-firewall.nft"
+PROXY_SITE = "/etc/nginx/conf.d/airflow.conf"
 
-    default = bool
+
+class FirewallTable(FactBase[str]):
+    """Our table of nftables: loaded, changed since it was, or empty where there is none."""
+
+    default = str
 
     def command(self) -> str:
-        return "nft list table inet pyinfra_airflow >/dev/null 2>&1 && echo loaded || true"
+        listing = "nft -n list table inet pyinfra_airflow 2>/dev/null"
+        return (
+            f"if {listing} >/dev/null; then {listing} | sha256sum"
+            " | cmp -s - /run/airflow-firewall/loaded && echo loaded || echo changed; fi"
+        )
 
-    def process(self, output: list[str]) -> bool:
-        return output == ["loaded"]
+    def process(self, output: list[str]) -> str:
+        return "".join(output)
+
+
+# The session's variables are those of a process above, since sudo hands none of them on.
+_SSH_CONNECTION = """
+pid=$$
+while test "${pid:-0}" -gt 1; do
+    tr '\\0' '\\n' <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=/connection /p'
+    pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
+done 2>/dev/null
+sshd -T 2>/dev/null | grep ^listenaddress || true
+"""
+
+
+class SshPorts(FactBase[tuple[int, ...]]):
+    """The ports of SSH: the one that this connection came in by, and those of sshd."""
+
+    @staticmethod
+    def default() -> tuple[int, ...]:
+        return (22,)
+
+    def command(self) -> str:
+        return _SSH_CONNECTION
+
+    def process(self, output: list[str]) -> tuple[int, ...]:
+        ports = (re.split(r"[ :]", line)[-1] for line in output)
+        return tuple(sorted({int(port) for port in ports if port.isdigit()})) or self.default()
+
+
+class ProxyStatus(FactBase[str]):
+    """What ``url`` of this host's proxy answers: 200 within so many seconds, or the last status."""
+
+    default = str
+
+    def command(self, url: str, within: int = 0) -> StringCommand:
+        return StringCommand(
+            f"end=$(($(date +%s) + {within})); while :; do",
+            "status=$(curl -sk -m 30 -o /dev/null -w '%{http_code}'", QuoteString(url), ");",
+            'test "$status" = 200 && break; test $(date +%s) -lt $end || break; sleep 1; done;',
+            'echo "$status"',
+        )  # fmt: skip
+
+    def process(self, output: list[str]) -> str:
+        return "".join(output)
 
 
 @dataclass(frozen=True)
@@ -573,6 +636,8 @@ class System:
     """Lines of /etc/fstab."""
     release: str
     """The release of Airflow that ``current`` points to; empty before there is one."""
+    edge: tuple[str, ...]
+    """FIREWALL_RULES and PROXY_SITE, where they are there."""
     names: HostNames
     exporters: tuple[str, ...] = ()
     """Units of our exporters of metrics."""
@@ -608,7 +673,7 @@ class HostSystem(FactBase[System]):
     @staticmethod
     def default() -> System:
         return System(
-            "an unknown system", 0, Machine(0, 0, 0, 1), 0, (), "", HostNames("", False, ())
+            "an unknown system", 0, Machine(0, 0, 0, 1), 0, (), "", (), HostNames("", False, ())
         )
 
     def command(self) -> str:
@@ -618,6 +683,7 @@ class HostSystem(FactBase[System]):
             f" echo current $(readlink {ENVIRONMENT}/current);"
             " ls /etc/systemd/system | grep '^airflow-.*-exporter.service$';"
             f" sha256sum {JOURNAL} 2>/dev/null;"
+            f" echo edge $(ls -d {FIREWALL_RULES} {PROXY_SITE} 2>/dev/null);"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
             " cat /etc/hosts 2>/dev/null || true"
@@ -640,6 +706,7 @@ class HostSystem(FactBase[System]):
             swap_file=own,
             fstab=tuple(fstab),
             release=next((_release(w[1:]) for w in words if w[0] == "current"), ""),
+            edge=next((tuple(w[1:]) for w in words if w[0] == "edge"), ()),
             names=HostNames(own_name, resolves == "yes", tuple(hosts)),
             journal=next((w[0] for w in words if w[-1] == JOURNAL), ""),
             exporters=tuple(w[0] for w in words if w[0].endswith("-exporter.service")),

@@ -1,79 +1,151 @@
-"""Close the ports between hosts to everybody else: the broker and the servers of task logs.
+"""Close ports to those who don't need them, by nftables rules in a table of their own.
 
-Neither asks from where it is asked, and Airflow 1's log server not even for a login. The rules
-stand in an nftables table of their own, about these ports alone: SSH, the web UI and a firewall of
-somebody else's are left as they are.
+By itself that is about the ports between hosts alone: the broker, the servers of task logs and a
+web UI behind a proxy. None of them asks from where it is asked, and Airflow 1's log server not even
+for a login. With ``firewall`` it is about every port, and SSH stays open: new rules count for good
+only once this machine has connected anew. A firewall of somebody else's is left as it is.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.operation import OperationMeta
 
 from . import monitoring, releases
+from .addresses import is_loopback
+from .connection import connects_anew
 from .deploys import deploy
-from .facts import FirewallTable, Watched
-from .operations import Commands, File, place, running, will_have_changed
+from .facts import (
+    FIREWALL_RULES,
+    FirewallTable,
+    Found,
+    HostSystem,
+    Paths,
+    SshPorts,
+    Watched,
+    look,
+)
+from .operations import Commands, File, digest, place, running, will_have_changed, written
+from .releases import PROXY
 from .resources import template
 from .settings import Settings
 from .system import debs_here, packages
 
-RULES = "/etc/airflow-firewall.nft"
 UNIT = "airflow-firewall.service"
+NEW_RULES = f"{FIREWALL_RULES}.new"
+EVERYBODY = ("0.0.0.0/0", "::/0")
+_UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+_NO_TABLE = "nft delete table inet pyinfra_airflow"
+_BACK = f"nft -f {FIREWALL_RULES} || {_NO_TABLE}"
+_TIMER = "airflow-firewall-back"
+_BACK_AFTER = 60
+"""Seconds after which rules go again that nobody has confirmed."""
 
 
 @deploy("Firewall")
 def deploy_firewall(settings: Settings | None = None) -> None:
-    """Let only the inventory's hosts to the ports that they need; does nothing on a single host."""
+    """Let only the inventory's hosts to the ports that they need.
+
+    On a single host there is none of them: nothing is done unless ``firewall`` closes all others.
+    """
     settings = Settings.of(host, settings)
-    ports, datagrams = allowed(settings), datagrams_allowed(settings)
-    if not ports and not datagrams:
+    ports = allowed(settings)
+    if not ports and not datagrams_allowed(settings) and not settings.firewall:
+        if FIREWALL_RULES in look(HostSystem).edge:
+            gone(name="Open the ports that were closed")
         return
     packages(name="Install nftables", packages=releases.APT["firewall"], debs=debs_here(settings))
-    texts = {
-        RULES: template("airflow-firewall.nft", ports=ports, datagrams=datagrams),
-        f"/etc/systemd/system/{UNIT}": template("airflow-firewall.service", rules=RULES),
-    }
-    place({path: File(text) for path, text in texts.items()})
+    ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
+    rules = rules_text(settings, ssh_ports)
+    unit = template("airflow-firewall.service", rules=FIREWALL_RULES)
+    texts = {FIREWALL_RULES: rules, _UNIT_FILE: unit}
+    place({_UNIT_FILE: File(unit)})
+    if settings.firewall:
+        tried(name="Close all other ports, if SSH stays open", rules=rules)
+    else:
+        place({FIREWALL_RULES: File(rules)})
     watched = Watched(UNIT, "/run/airflow-firewall/started", tuple(texts))
     ran = running(name="Load the rules", watched=watched, texts=texts)
     rules_loaded(name="Keep the rules loaded", unit=UNIT, loading=ran)
 
 
-def allowed(settings: Settings) -> dict[int, dict[str, list[str]]]:
-    """Give for each guarded port of this host who may come: port -> family -> addresses."""
-    topology = settings.topology
-    web = [address for address in topology.web_hosts if address != topology.address]
-    wanted: dict[int, Iterable[str]] = {}
-    if "rabbitmq" in topology.components and (topology.hosts or settings.rabbitmq_allow):
-        wanted[settings.rabbitmq_port] = (*topology.hosts, *settings.rabbitmq_allow)
-    if "redis" in topology.components and (topology.hosts or settings.redis_allow):
-        wanted[settings.redis_port] = (*topology.hosts, *settings.redis_allow)
-    for component in settings.airflow_components:
-        if component.log_port and not topology.web_here:
-            wanted[getattr(settings, component.log_port)] = web
-    if settings.monitoring_allow:
-        scrapers = settings.monitoring_allow
-        wanted.update(dict.fromkeys(monitoring.ports(settings).values(), scrapers))
-    return {port: _by_family(addresses) for port, addresses in wanted.items()}
+def rules_text(settings: Settings, ssh_ports: Collection[int]) -> str:
+    """Write the rules."""
+    ports = allowed(settings)
+    return template(
+        "airflow-firewall.nft",
+        closed=settings.firewall,
+        ports={port: _sources(ports[port]) for port in ports if port not in ssh_ports},
+        datagrams={port: _sources(each) for port, each in datagrams_allowed(settings).items()},
+        ssh_ports=ssh_ports,
+        ssh_sources=_sources(settings.firewall_allow_ssh or EVERYBODY),
+    )
 
 
-def datagrams_allowed(settings: Settings) -> dict[int, dict[str, list[str]]]:
-    """Give the same for UDP: Airflow's hosts send their metrics by it."""
+def datagrams_allowed(settings: Settings) -> dict[int, tuple[str, ...]]:
+    """Give the same as ``allowed`` for UDP: Airflow's hosts send their metrics by it."""
     if monitoring.STATSD_EXPORTER not in monitoring.here(settings) or not settings.topology.hosts:
         return {}
-    return {settings.monitoring_statsd_port: _by_family(settings.topology.hosts)}
+    return {settings.monitoring_statsd_port: settings.topology.hosts}
 
 
-def _by_family(addresses: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for address in addresses:
-        found.setdefault(_family(address), []).append(address)
-    return found
+def _sources(addresses: Iterable[str]) -> list[str]:
+    return [f"{_family(address)} saddr {address}" for address in addresses]
+
+
+def allowed(settings: Settings) -> dict[int, list[str]]:
+    """Give for each port of this host that is guarded who may come: addresses and networks."""
+    wanted: dict[int, list[str]] = {}
+    opened = _opened(settings) if settings.firewall else ()
+    for port, addresses in (*_guarded(settings), *opened):
+        wanted.setdefault(port, []).extend(addresses)
+    return {port: list(dict.fromkeys(addresses)) for port, addresses in wanted.items()}
+
+
+Rules = Iterator[tuple[int, Iterable[str]]]
+
+
+def _guarded(settings: Settings) -> Rules:
+    """Give the ports that are for some hosts alone, also where the others are left open."""
+    topology = settings.topology
+    if "rabbitmq" in topology.components and (topology.hosts or settings.rabbitmq_allow):
+        yield settings.rabbitmq_port, (*topology.hosts, *settings.rabbitmq_allow)
+    if "redis" in topology.components and (topology.hosts or settings.redis_allow):
+        yield settings.redis_port, (*topology.hosts, *settings.redis_allow)
+    if settings.monitoring_allow:
+        ports = monitoring.ports(settings).values()
+        yield from ((port, settings.monitoring_allow) for port in ports)
+    web = [address for address in topology.web_hosts if address != topology.address]
+    for component in settings.airflow_components:
+        if component.log_port and not topology.web_here:
+            yield getattr(settings, component.log_port), web
+    if topology.proxies and _serves_others(settings):
+        yield settings.airflow_web_port, topology.web_clients
+
+
+def _opened(settings: Settings) -> Rules:
+    """Give the ports that have to be opened where all are closed."""
+    topology = settings.topology
+    if "postgresql" in topology.components:
+        yield settings.postgresql_port, (*topology.hosts, *settings.postgresql_allow)
+    if not topology.proxies and _serves_others(settings):
+        yield settings.airflow_web_port, EVERYBODY
+    if "flower" in topology.components and not is_loopback(settings.airflow_flower_host):
+        yield settings.airflow_flower_port, EVERYBODY
+    if PROXY in topology.components:
+        yield from ((port, EVERYBODY) for port in settings.proxy_ports)
+    if settings.airflow_health_port and not is_loopback(settings.airflow_web_host):
+        yield settings.airflow_health_port, EVERYBODY
+    yield from settings.firewall_allow.items()
+
+
+def _serves_others(settings: Settings) -> bool:
+    serves = settings.release.web in settings.airflow_components
+    return serves and not is_loopback(settings.airflow_web_host)
 
 
 def _family(address: str) -> str:
@@ -85,9 +157,46 @@ def _family(address: str) -> str:
 
 
 @operation()
+def tried(rules: str) -> Commands:
+    """Load rules that close every port, and keep them if this machine can still connect.
+
+    A timer on the host brings the former ones back unless that has been seen, also when this
+    machine is cut off or the run is killed. Until then they are the ones of the next start too.
+    """
+    wanted = File(rules)
+    have = look(Paths, paths=(FIREWALL_RULES,)).get(FIREWALL_RULES)
+    if have == Found(wanted.user, wanted.group, wanted.mode, sha256=digest(rules)):
+        host.noop("these rules have been tried")
+        return
+    yield from written(NEW_RULES, wanted, None)
+    yield (
+        f"nft -c -f {NEW_RULES} && {{ systemctl stop {_TIMER}.timer 2>/dev/null; systemd-run -q"
+        f" --collect --unit={_TIMER} --on-active={_BACK_AFTER} --timer-property=AccuracySec=1s"
+        f" /bin/sh -c '{_BACK}' && nft -f {NEW_RULES}; }}"
+    )
+    if connects_anew():
+        yield f"systemctl stop {_TIMER}.timer && mv -fT {NEW_RULES} {FIREWALL_RULES}"
+        return
+    yield (
+        f"{{ {_BACK}; systemctl stop {_TIMER}.timer; rm -f {NEW_RULES}; }} 2>/dev/null;"
+        " echo 'the firewall would shut this machine out, so the former rules are back:"
+        " add its network to firewall_allow_ssh' >&2; false"
+    )
+
+
+@operation()
 def rules_loaded(unit: str, *, loading: OperationMeta) -> Commands:
-    """Load the firewall's rules again after somebody has flushed them."""
-    if will_have_changed([loading]) or host.get_fact(FirewallTable):
+    """Load the firewall's rules again after somebody has flushed or changed them."""
+    if will_have_changed([loading]) or host.get_fact(FirewallTable) == "loaded":
         host.noop("the rules are loaded")
         return
     yield f"systemctl restart {unit}"
+
+
+@operation()
+def gone() -> Commands:
+    """Remove the rules with their unit."""
+    yield (
+        f"systemctl disable -q --now {UNIT}; rm -f {_UNIT_FILE} {FIREWALL_RULES};"
+        f" systemctl daemon-reload; {_NO_TABLE} 2>/dev/null || true"
+    )

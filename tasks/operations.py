@@ -164,6 +164,7 @@ def running(
     changed: Iterable[OperationMeta] = (),
     installed: OperationMeta | None = None,
     among: tuple[Watched, ...] = (),
+    reload: str | None = None,
 ) -> Commands:
     """Run a unit, enabled, and restarted when a file that it reads is newer than its process.
 
@@ -171,7 +172,8 @@ def running(
     restart that this brings. ``changed`` are further steps that it has to follow. File times also
     bring the restart that a broken run left undone. ``installed`` is the step that installs the
     unit, if that also enables and starts it, and if what it reads is there before. ``among`` are
-    the units of one look.
+    the units of one look. ``reload`` is a command that has a running one read its files anew, in
+    the place of a restart.
     """
     unit = watched.unit
     if installed and not installed.is_complete() and installed.will_change:
@@ -188,7 +190,10 @@ def running(
     commands = []
     if not have.enabled:
         commands.append(f"systemctl enable {unit}")
-    if not have.active or have.newer or rewritten or will_have_changed(changed):
+    stale = bool(have.newer or rewritten or will_have_changed(changed))
+    if stale and have.active and reload:
+        commands.append(reload)
+    elif stale or not have.active:
         commands.append(f"systemctl restart {unit}")
     if not commands:
         host.noop(f"{unit} runs, and nothing that it reads is newer")

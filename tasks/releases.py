@@ -91,6 +91,8 @@ class Release:
     """What a setting means -> (section, key) of airflow.cfg in this line."""
     defaults: Mapping[str, Mapping[str, str]]
     """Values of airflow.cfg that make this line safe, beyond the settings."""
+    behind_proxy: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further ones where a proxy stands before the web UI."""
     sensitive: frozenset[tuple[str, str]]
     """Further keys of airflow.cfg that hold secrets: they go to the environment file."""
     escapes_percent: bool = True
@@ -189,6 +191,7 @@ APT: Mapping[str, tuple[str, ...]] = {
     "postgresql": ("postgresql",),
     "rabbitmq": ("rabbitmq-server",),
     "redis": ("redis-server",),
+    "proxy": ("nginx", "curl"),
     "client": ("postgresql-client",),
     "repository": ("git", "openssh-client"),
 }
@@ -244,6 +247,8 @@ _OLD_FLOWER = Component(
 def _metrics_keys(section: str) -> dict[str, tuple[str, str]]:
     return {name: (section, name) for name in ("statsd_on", "statsd_host", "statsd_port")}
 
+
+_PROXY_FIX = {"webserver": {"enable_proxy_fix": "True"}}
 
 _AIRFLOW_1_8 = Release(
     version="1.8.2",
@@ -402,6 +407,7 @@ _AIRFLOW_1_10 = Release(
         "webserver": {"rbac": "True", "cookie_samesite": "Lax"},
         "scheduler": {"dag_dir_list_interval": "60"},
     },
+    behind_proxy=_PROXY_FIX,
     sensitive=frozenset(
         {
             ("celery", "flower_basic_auth"),
@@ -578,6 +584,7 @@ _AIRFLOW_2_11 = Release(
         },
         "scheduler": {"dag_dir_list_interval": "60"},
     },
+    behind_proxy=_PROXY_FIX,
     sensitive=_MODERN_SENSITIVE,
 )
 
@@ -591,7 +598,7 @@ _AIRFLOW_3_3 = Release(
         Component(
             "api-server",
             ("api_server", "webserver"),
-            "airflow api-server",
+            "airflow api-server --proxy-headers",
             "API server",
             probe=("web",),
             memory=65,
@@ -673,10 +680,12 @@ DEFAULT = _AIRFLOW_3_3.version
 BROKERS = ("rabbitmq", "redis")
 SERVERS = ("postgresql", *BROKERS)
 """What Airflow needs beside itself: the database, and one of two brokers."""
+PROXY = "proxy"
 EXPORTERS = ("statsd_exporter", "postgresql_exporter", "rabbitmq_exporter")
 """Groups of the hosts that have metrics for Prometheus."""
 GROUPS: tuple[str, ...] = (
     *SERVERS,
+    PROXY,
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
 )
 """Every group of an inventory that means something here."""

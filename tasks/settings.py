@@ -31,11 +31,15 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 
 from . import certificates, declared, locks, releases, secrets, urls
+from .addresses import bracketed
 from .bundle import Bundle
 from .resources import resource
 from .wheelhouse import Wheelhouse
 
-PREFIXES = ("airflow_", "monitoring_", "postgresql_", "rabbitmq_", "redis_", "python_")
+PREFIXES = (
+    *("airflow_", "python_", "postgresql_", "rabbitmq_", "redis_"),
+    *("proxy_", "firewall_", "monitoring_"),
+)
 ENVIRONMENT = "/opt/airflow"
 """Where environments, helpers and the ``current`` link live on a host."""
 CONFIGURATION = "/etc/airflow"
@@ -110,6 +114,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 FernetKey = Annotated[SecretStr, BeforeValidator(_as_secret), AfterValidator(_fernet_key)]
 Listen = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*, -]+$")]
 Network = Annotated[str, AfterValidator(_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_as_list)]
 Secret = Annotated[SecretStr, BeforeValidator(_as_secret)]
 Kind = Literal["roles", "users", "pools", "connections", "variables"]
 Scalar = bool | int | float | str | Secret
@@ -153,6 +158,14 @@ class Topology(BaseModel):
     """Those of them that may use the metadata database."""
     web_hosts: tuple[str, ...] = ()
     """Addresses of the hosts that serve the web UI, this one included."""
+    web_clients: tuple[str, ...] = ()
+    """Addresses of the other hosts that call it where a proxy stands before it."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of the hosts that run a proxy, this one included."""
+    proxy_names: tuple[str, ...] = ()
+    """Names and addresses by which people know the proxies."""
+    proxy_url: str = ""
+    """URL of the first proxy; empty without any."""
     web_here: bool = True
     """Whether every web UI is on this host."""
     database_here: bool = True
@@ -171,7 +184,7 @@ _TLS_FILES = [
     f"{server}_{file}"
     for server in releases.SERVERS
     for file in ("ca", "certificate", "certificate_key")
-]
+] + ["proxy_certificate", "proxy_certificate_key"]
 
 
 class Settings(BaseModel):
@@ -218,7 +231,7 @@ class Settings(BaseModel):
     airflow_address: HostName | None = None
     """Address that the other hosts reach this one at; default: `ssh_hostname` or its name."""
     airflow_web_host: HostName = "0.0.0.0"
-    """Address that the web UI listens on."""
+    """Address that the web UI listens on; behind a proxy no more than the inventory needs."""
     airflow_web_port: Port = 8080
     """Port of the web UI."""
     airflow_api_url: WebUrl | None = None
@@ -226,7 +239,7 @@ class Settings(BaseModel):
     airflow_web_workers: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes that answer the web UI's requests; default: 2, or 1 where memory is short."""
     airflow_base_url: WebUrl | None = None
-    """URL of the web UI in links; default: the first web host's address and port."""
+    """URL of the web UI in links; default: the first proxy's, else the first web host's."""
     airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tasks that a worker runs at a time (`-c`); default: what memory and cores hold, up to 16."""
     airflow_worker_memory: Annotated[int, Field(ge=64)] | None = None
@@ -366,7 +379,7 @@ class Settings(BaseModel):
     """Role that owns that database."""
     postgresql_results_password: Secret | None = None
     """Password of that role; generated."""
-    postgresql_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
+    postgresql_allow: Networks = ()
     """Addresses or networks that may use the database, beside the inventory's Airflow hosts."""
     postgresql_auth: Literal["scram-sha-256", "trust"] = "scram-sha-256"
     """How pg_hba lets those addresses in; `trust` wants `postgresql_allow_insecure`."""
@@ -393,7 +406,7 @@ class Settings(BaseModel):
     """Its key."""
     rabbitmq_bind_address: HostName | None = None
     """What it listens on; default: loopback, or the host's address when other hosts need it."""
-    rabbitmq_allow: Annotated[tuple[Network, ...], BeforeValidator(_as_list)] = ()
+    rabbitmq_allow: Networks = ()
     """Addresses or networks that may use the broker, beside the inventory's Airflow hosts."""
     rabbitmq_memory_limit: Annotated[int, Field(ge=128)] | None = None
     """MiB from which it takes no messages; default: 2/5 of its own host's memory, else an 8th."""
@@ -430,6 +443,27 @@ class Settings(BaseModel):
     """Certificate of our own Redis, with its chain; default: one of our own CA."""
     redis_certificate_key: Path | None = None
     """Its key."""
+    proxy_server_name: HostName | None = None
+    """Name of the web UI in links and in a certificate of ours; default: the address."""
+    proxy_port: Port = 443
+    """Port of the proxy."""
+    proxy_http_port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 80
+    """Port that sends people on to `proxy_port`; 0 for none."""
+    proxy_certificate: Path | None = None
+    """PEM file on the controller, the chain behind the certificate; default: one of our own CA."""
+    proxy_certificate_key: Path | None = None
+    """PEM file on the controller with the certificate's key."""
+    proxy_hsts_days: Annotated[int, Field(ge=0, le=3650)] = 365
+    """Days that browsers insist on TLS (HSTS), with a certificate of yours; 0 for none."""
+
+    firewall: bool = False
+    """Whether hosts close all ports but those that the inventory needs, and SSH."""
+    firewall_allow_ssh: Networks = ()
+    """Addresses or networks that may use SSH then; default: everybody."""
+    firewall_allow: dict[Annotated[int, Field(ge=1, le=65535)], Networks] = Field(
+        default_factory=dict
+    )
+    """Further TCP ports that are open then, and to whom: `{9100: ["10.0.0.0/8"]}`."""
 
     topology: Topology = Topology()
     """What follows from the inventory. Not set by hand."""
@@ -517,6 +551,7 @@ class Settings(BaseModel):
             self._webserver_config,
             self._remote_logs,
             self._scrapers,
+            self._web_ports,
         )
         for sentence in (check() for check in checks):
             if sentence:
@@ -573,6 +608,11 @@ class Settings(BaseModel):
     def queues(self) -> tuple[str, ...]:
         """The queues of this host's worker: its own one is for a task that proves it works."""
         return (*self.airflow_worker_queues, own_queue(self.topology.name))
+
+    @property
+    def proxy_ports(self) -> tuple[int, ...]:
+        """The ports that a proxy listens on."""
+        return (self.proxy_port, *((self.proxy_http_port,) if self.proxy_http_port else ()))
 
     @property
     def withheld(self) -> frozenset[str]:
@@ -745,7 +785,7 @@ class Settings(BaseModel):
         return None
 
     def _certificates(self) -> str | None:
-        for server in releases.SERVERS:
+        for server in (*releases.SERVERS, releases.PROXY):
             names = f"{server}_certificate", f"{server}_certificate_key"
             certificate, key = (getattr(self, name) for name in names)
             if (certificate is None) != (key is None):
@@ -860,6 +900,18 @@ class Settings(BaseModel):
     def _scrapers(self) -> str | None:
         if any(ipaddress.ip_network(n, strict=False).prefixlen == 0 for n in self.monitoring_allow):
             return "monitoring_allow with the whole internet: name the Prometheus servers instead"
+        return None
+
+    def _web_ports(self) -> str | None:
+        here = self.topology.components
+        taken = [self.airflow_web_port] if self.release.web.name in here else []
+        for port in self.proxy_ports if releases.PROXY in here else ():
+            if port in taken:
+                return (
+                    f"port {port} is asked for twice on {self.topology.name}: give each of "
+                    "proxy_port, proxy_http_port and airflow_web_port its own"
+                )
+            taken.append(port)
         return None
 
     def check_placed(self, name: str) -> None:
@@ -1019,16 +1071,25 @@ def _from_inventory(host: Host, checked: Settings) -> dict[str, Any]:
     Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
     """
     release = checked.release
-    alone = (*releases.SERVERS, *releases.EXPORTERS)
+    alone = (*releases.SERVERS, releases.PROXY, *releases.EXPORTERS)
     members = {name: _members(host, [name]) for name in alone}
     members |= {c.name: _members(host, c.groups) for c in release.components}
     _check_complete(release, members)
     _check_broker(checked, members)
+    topology = _topology(host, release, members)
     return {
         **_servers(host, members),
         **_tls(host, checked, members),
-        "topology": _topology(host, release, members),
+        **_web_host(release, topology),
+        "topology": topology,
     }
+
+
+def _web_host(release: releases.Release, topology: Topology) -> dict[str, str]:
+    """Say where the web UI listens behind a proxy; without one the default stands."""
+    if not topology.proxies or release.web.name not in topology.components:
+        return {}
+    return {"airflow_web_host": topology.address if topology.web_clients else "127.0.0.1"}
 
 
 Members = Mapping[str, list[Host]]
@@ -1054,7 +1115,9 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         for member in airflow
         if any("database_url" not in c.withheld for c in components[member.name])
     ]
-    web = members[release.web.name]
+    web, proxies = members[release.web.name], members[releases.PROXY]
+    calling = members["worker"] if "execution_url" in release.keys else []
+    clients = [member for member in everyone if _among(member, (*proxies, *calling))]
     return Topology(
         name=_hostname(host),
         address=_address(host),
@@ -1063,6 +1126,10 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         hosts=tuple(map(_address, others)),
         database_hosts=tuple(_address(m) for m in others if _among(m, with_database)),
         web_hosts=tuple(map(_address, web)),
+        web_clients=tuple(_address(member) for member in clients if member.name != host.name),
+        proxies=tuple(map(_address, proxies)),
+        proxy_names=tuple(dict.fromkeys(name for proxy in proxies for name in _names(proxy))),
+        proxy_url=_proxy_url(proxies[0]) if proxies else "",
         web_here=[member.name for member in web] == [host.name],
         database_here=_among(host, (members["scheduler"] or with_database)[:1]),
         workers=tuple(map(_hostname, members["worker"])),
@@ -1072,7 +1139,22 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
     )
 
 
+def _names(proxy: Host) -> list[str]:
+    """Give the names by which people know a proxy, the one in links first."""
+    return list(filter(None, (proxy.data.get("proxy_server_name"), _address(proxy))))
+
+
+def _proxy_url(proxy: Host) -> str:
+    port = proxy.data.get("proxy_port") or Settings.model_fields["proxy_port"].default
+    return f"https://{bracketed(_names(proxy)[0])}{'' if port == 443 else f':{port}'}"
+
+
 def _check_complete(release: releases.Release, members: Members) -> None:
+    if members[releases.PROXY] and not members[release.web.name]:
+        raise SettingsError(
+            f"a proxy does nothing without a {release.web.description}: put a host in the group "
+            f"{release.web.groups[0]}"
+        )
     if any(members[component.name] for component in release.components):
         for component in release.components:
             if component.required and not members[component.name]:

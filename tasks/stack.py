@@ -16,6 +16,7 @@ from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .operations import barrier
 from .postgresql import deploy_less_access, deploy_postgresql
+from .proxy import deploy_proxy
 from .python import deploy_environment, deploy_link
 from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
@@ -63,9 +64,10 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_services(settings, changed=changed)
     if settings.airflow_components:
         deploy_housekeeping(settings)
-        if before:
-            deploy_arrived(settings)
     barrier(name="Wait for the services")
+    deploy_proxy(settings)
+    if settings.airflow_components and before:
+        deploy_arrived(settings)
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)
     if "rabbitmq" in settings.topology.components:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping, monitoring, redis, repository
+from . import firewall, housekeeping, monitoring, proxy, redis, repository
 from .airflow import REPORTS, every_unit
 from .connection import held
 from .deploys import deploy
 from .facts import (
+    FIREWALL_RULES,
     NO_UNIT,
     PSQL,
     SWAP_FILE,
@@ -44,8 +45,9 @@ _FILES = (
     "/usr/local/bin/airflow",
     "/etc/systemd/system/airflow-report@.service",
     *REPORTS.values(),
-    firewall.RULES,
     monitoring.STATSD,
+    FIREWALL_RULES,
+    firewall.NEW_RULES,
     SWAP_FILE,
     DELIVERED,
 )
@@ -64,6 +66,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     removed(name="Stop and remove the services", units=units, among=units)
     no_rules(name="Open the ports that were closed to strangers")
     metrics_plugin_off(name="Have no metrics of RabbitMQ any more")
+    proxy.gone(name="Remove the proxy")
     no_swap(name=f"Use {SWAP_FILE} no more")
     journal(name="Bound the journal no more", mebibytes=None)
     absent(name="Remove the environments and commands", paths=_FILES)

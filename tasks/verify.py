@@ -20,10 +20,12 @@ from .airflow_cfg import api_url
 from .deploys import deploy
 from .facts import (
     Canary,
+    FirewallTable,
     HostSystem,
     NetworkReach,
     Paths,
     PostgresqlContents,
+    ProxyStatus,
     RabbitmqDefinitions,
     RabbitmqQueues,
     Reach,
@@ -31,7 +33,8 @@ from .facts import (
 )
 from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
-from .releases import Component
+from .proxy import url
+from .releases import PROXY, Component
 from .settings import Settings
 from .system import CLOCK_WITHIN, of_this_host
 
@@ -96,6 +99,12 @@ def _examine(settings: Settings) -> Iterator[Row]:
         yield _role(settings)
     if "rabbitmq" in settings.topology.components:
         yield from _broker(settings)
+    if PROXY in settings.topology.components:
+        status = look(ProxyStatus, url=url(settings))
+        yield _row("proxy", status == "200", "Airflow answers" if status == "200" else status)
+    if settings.firewall:
+        table = look(FirewallTable)
+        yield _row("firewall", table == "loaded", table or "not loaded")
 
 
 def _row(check: str, right: bool, saw: str) -> Row:
@@ -121,16 +130,16 @@ def _network(settings: Settings) -> Iterator[Row]:
 
 def needed(settings: Settings) -> tuple[str, ...]:
     """List what this host's components connect to, as ``HOST PORT``."""
-    if not settings.airflow_components:
-        return ()
-    web, broker = settings.topology.web_hosts, settings.broker
-    api = f"{web[0]} {settings.airflow_web_port}"
-    calls_api = "execution_url" in settings.release.keys
-    return (
-        f"{settings.server('postgresql')} {settings.postgresql_port}",
-        f"{settings.server(broker)} {getattr(settings, f'{broker}_port')}",
-        *((api,) if calls_api and not settings.topology.web_here else ()),
-    )
+    release, topology = settings.release, settings.topology
+    found = []
+    if settings.airflow_components:
+        used = ("postgresql", settings.broker)
+        found += [f"{settings.server(part)} {getattr(settings, f'{part}_port')}" for part in used]
+    web = [each for each in topology.web_hosts if each != topology.address]
+    calls_api = "execution_url" in release.keys and "worker" in topology.components
+    if PROXY not in topology.components:
+        web = web[:1] if calls_api and release.web not in settings.airflow_components else []
+    return (*found, *(f"{address} {settings.airflow_web_port}" for address in web))
 
 
 def strangers(settings: Settings, reach: Reach) -> list[str]:

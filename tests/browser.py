@@ -27,6 +27,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
     """Start a browser with an empty profile."""
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
+    options.accept_insecure_certs = True
     with TemporaryDirectory() as profile:
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)

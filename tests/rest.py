@@ -1,6 +1,7 @@
 """Use an Airflow 2 or 3 by its REST API, with a login, as its web UI does."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -11,8 +12,12 @@ from tests.waiting import until
 class Airflow:
     """A deployed Airflow with a REST API."""
 
-    def __init__(self, address: str, password: str, release: str) -> None:
-        self.url = f"http://{address}:8080"
+    def __init__(
+        self, address: str, password: str, release: str, *, certificate: Path | None = None
+    ) -> None:
+        """``certificate`` is that of a proxy at ``address``."""
+        self.url = f"https://{address}" if certificate else f"http://{address}:8080"
+        self.certificate = certificate
         self.password = password
         self.release = release
         self.modern = release.startswith("3.")
@@ -21,9 +26,12 @@ class Airflow:
     def session(self, password: str | None = None, user: str = "admin") -> requests.Session:
         """Log in with a password, right or wrong."""
         session = requests.Session()
+        if self.certificate:
+            session.verify = str(self.certificate)
+            session.trust_env = False  # else REQUESTS_CA_BUNDLE would win
         login = {"username": user, "password": password or self.password}
         if self.modern:
-            answer = requests.post(f"{self.url}/auth/token", json=login, timeout=60)
+            answer = session.post(f"{self.url}/auth/token", json=login, timeout=60)
             token = answer.json().get("access_token", "none") if answer.ok else "none"
             session.headers["Authorization"] = f"Bearer {token}"
         else:

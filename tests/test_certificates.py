@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pyinfra.api import Host
 
 from tasks import Settings, certificates
@@ -124,3 +130,22 @@ def test_a_url_is_taken_apart(server: str, url: str, expected: dict[str, object]
 def test_a_wrong_url_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         parts("postgresql", url)
+
+
+def test_a_certificate_that_can_not_be_used_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = certificates.issued(tmp_path / "a", "a", ["a"])
+    other = certificates.issued(tmp_path / "b", "b", ["b"])
+    private = load_pem_private_key(pair.key.read_bytes(), None)
+    locked = tmp_path / "locked"
+    locked.write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"geheim"))
+    )
+    assert certificates.unfit(*pair) is None
+    assert "can't be read as PEM" in str(certificates.unfit(pair.key, pair.key))
+    assert "without a passphrase" in str(certificates.unfit(pair.certificate, locked))
+    assert "is not the key of" in str(certificates.unfit(pair.certificate, other.key))
+    end = x509.load_pem_x509_certificate(pair.certificate.read_bytes()).not_valid_after_utc
+    monkeypatch.setattr(certificates, "_now", lambda: end + datetime.timedelta(days=1))
+    assert f"has ended on {end:%Y-%m-%d}" in str(certificates.unfit(*pair))

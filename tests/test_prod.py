@@ -3,12 +3,16 @@
 import json
 import re
 import shutil
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import requests
 
+from tasks import certificates
 from tests.browser import chromium, log_in, shows
 from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.hosts import Host, Network
@@ -19,6 +23,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.docker
 
 NAMES = ("data1", "web1", "scheduler1", "worker1", "worker2")
+AIRFLOW = set(NAMES[1:])
+EVERYBODY = {*NAMES, "this machine"}
 DISTRIBUTION = "bookworm"
 
 
@@ -44,7 +50,7 @@ class Stack:
         ask = (
             "systemctl show -p Id -p ActiveEnterTimestampMonotonic airflow-api-server"
             " airflow-scheduler airflow-dag-processor airflow-triggerer airflow-worker"
-            " 'postgresql@*' rabbitmq-server"
+            " 'postgresql@*' rabbitmq-server nginx"
         )
         return {name: host.ssh(ask).stdout.split() for name, host in self.hosts.items()}
 
@@ -66,7 +72,10 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert run.code == 0, run.output
     stack = Stack(hosts, inventory, deployment, None, plan, run)  # type: ignore[arg-type]
     password = stack.secrets["airflow_admin_password"]
-    stack.airflow = Airflow(hosts["web1"].address, password, "3.3.2")
+    certificate = folder / "certificate.pem"
+    shutil.copy(folder / ".secrets/prod-tls/ca.crt", certificate)
+    web = hosts["web1"].address
+    stack.airflow = Airflow(web, password, "3.3.2", certificate=certificate)
     yield stack
     for host in stack.hosts.values():
         network.drop(host)
@@ -130,14 +139,133 @@ def test_the_second_run_changes_nothing_on_any_host(stack: Stack) -> None:
     assert stack.started() == before
 
 
-def test_a_running_task_outlives_a_change_of_the_configuration(stack: Stack) -> None:
+def test_the_proxy_speaks_tls_alone_and_makes_every_cookie_secure(stack: Stack) -> None:
+    airflow, web1 = stack.airflow, stack.hosts["web1"]
+    session = airflow.session()
+    sent_on = session.get(f"http://{web1.address}/dags?a=b", allow_redirects=False, timeout=30)
+    assert (sent_on.status_code, sent_on.headers["Location"]) == (301, f"{airflow.url}/dags?a=b")
+    del session.headers["Authorization"]
+    page = session.get(f"{airflow.url}/auth/login/", timeout=60)
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    form = {"username": "admin", "password": airflow.password, "csrf_token": token and token[1]}
+    headers = {"Referer": page.url}
+    entered = session.post(page.url, data=form, headers=headers, timeout=60)
+    answers = [page, *entered.history, entered]
+    assert all(answer.url.startswith(airflow.url) for answer in answers)
+    cookies = [c for answer in answers for c in answer.raw.headers.getlist("Set-Cookie")]
+    assert cookies
+    assert all("secure" in cookie.lower() for cookie in cookies)
+    assert "Strict-Transport-Security" not in page.headers
+    assert session.get(f"{airflow.api}/dags", timeout=60).ok
+    assert web1.ssh("stat -c '%U %a' /etc/airflow-proxy/key.pem").stdout == "root 600\n"
+    listening = web1.ssh("ss -Hltn").stdout
+    assert f" {web1.address}:8080 " in listening
+    assert "0.0.0.0:8080" not in listening
+
+
+NEEDED = {
+    "data1": {5432: AIRFLOW, 5672: AIRFLOW},
+    "web1": {80: EVERYBODY, 443: EVERYBODY, 8080: {"worker1", "worker2"}},
+    "scheduler1": {8794: {"web1"}},
+    "worker1": {8793: {"web1"}},
+    "worker2": {8793: {"web1"}},
+}
+
+
+def test_the_firewall_opens_what_the_inventory_needs_and_no_more(stack: Stack) -> None:
+    for host in stack.hosts.values():  # something that the inventory does not know
+        host.ssh("systemd-run -q --collect python3 -m http.server 9100")
+    until(lambda: all(9100 in _listening(host) for host in stack.hosts.values()), 20, "listeners")
+    needed = {
+        (source, target, port)
+        for target in NAMES
+        for port, sources in {22: EVERYBODY, **NEEDED[target]}.items()
+        for source in sources - {target}
+    }
+    assert _reached(stack) == needed
+    opened = stack.deployment.run(firewall=False)
+    assert set(opened.changed) == {
+        "Firewall | Write /etc/airflow-firewall.nft",
+        "Firewall | Load the rules",
+    }
+    reached = _reached(stack)
+    assert ("this machine", "worker1", 9100) in reached
+    assert ("this machine", "data1", 5672) not in reached
+    closed = stack.deployment.run(firewall_allow={"9100": stack.hosts["worker1"].address})
+    assert set(closed.changed) == {
+        "Firewall | Close all other ports, if SSH stays open",
+        "Firewall | Load the rules",
+    }
+    further = {("worker1", target, 9100) for target in NAMES if target != "worker1"}
+    assert _reached(stack) == needed | further
+    assert stack.deployment.run().code == 0
+
+
+def _listening(host: Host) -> set[int]:
+    sockets = host.ssh("ss -Hltn").stdout.splitlines()
+    return {int(line.split()[3].rpartition(":")[2]) for line in sockets}
+
+
+def _reached(stack: Stack) -> set[tuple[str, str, int]]:
+    """Give (source, target, port) of every connection that can be made between two hosts."""
+    ports = {name: _listening(host) for name, host in stack.hosts.items()}
+    wanted = [
+        (name, host.address, port) for name, host in stack.hosts.items() for port in ports[name]
+    ]
+    probes = "".join(
+        f"(timeout 3 bash -c '</dev/tcp/{address}/{port}' 2>/dev/null && echo {name} {port}) &\n"
+        for name, address, port in wanted
+    )
+    found = set()
+    for source, host in stack.hosts.items():
+        lines = host.ssh("bash -s", input=f"{probes}wait").stdout.splitlines()
+        found |= {(source, line.split()[0], int(line.split()[1])) for line in lines}
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        answers = pool.map(lambda each: _answers(*each[1:]), wanted)
+    found |= {("this machine", n, p) for (n, _, p), yes in zip(wanted, answers, strict=True) if yes}
+    return {(source, target, port) for source, target, port in found if source != target}
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_firewall_that_would_shut_this_machine_out_is_taken_back(stack: Stack) -> None:
+    see = "nft list table inet pyinfra_airflow; cat /etc/airflow-firewall.nft"
+    before = {name: host.ssh(see).stdout for name, host in stack.hosts.items()}
+    run = stack.deployment.show("-y", firewall_allow_ssh="192.0.2.0/24")
+    assert run.code != 0
+    assert "the firewall would shut this machine out" in run.output
+    assert {name: host.ssh(see).stdout for name, host in stack.hosts.items()} == before
+    timers = "systemctl list-units --all --plain --no-legend 'airflow-firewall-back*'"
+    assert {host.ssh(timers).stdout for host in stack.hosts.values()} == {""}
+    assert stack.deployment.run().changed == []
+
+
+def test_a_running_task_outlives_a_change_of_the_configuration(
+    stack: Stack, tmp_path: Path
+) -> None:
     run = stack.airflow.start("slow")
     until(lambda: set(_states(stack, run).values()) == {"running"}, 60, "two running tasks")
     before = stack.started()
+    given = certificates.issued(tmp_path, "given", [stack.hosts["web1"].address])
+    files = {"proxy_certificate": given.certificate, "proxy_certificate_key": given.key}
+    assert stack.airflow.certificate
+    with stack.airflow.certificate.open("a") as trusted:
+        trusted.write((tmp_path / "ca.crt").read_text())
     change = {"airflow_config": {"core": {"parallelism": 31}}}
-    deployed = stack.deployment.run(**change)
+    deployed = stack.deployment.run(**change, **{name: str(path) for name, path in files.items()})
     assert deployed.code == 0, deployed.output
+    own = requests.Session()
+    own.trust_env = False
+    page = own.get(stack.airflow.url, verify=str(tmp_path / "ca.crt"), timeout=60)
+    assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
     after = stack.started()
+    assert after["web1"][-2:] == before["web1"][-2:]  # nginx has read its files anew
     assert all(after[worker] != before[worker] for worker in ("worker1", "worker2"))
     until(lambda: set(_states(stack, run).values()) == {"success"}, 120, "the end of both tasks")
     assert {task["try_number"] for task in stack.airflow.tasks("slow", run).values()} == {1}
@@ -196,7 +324,7 @@ def test_a_stranger_can_use_neither_the_database_nor_the_broker(
 ) -> None:
     stranger = network.host("stranger", distribution=DISTRIBUTION)
     for database, part in (("airflow", ""), ("airflow_results", "results_")):
-        assert "no pg_hba.conf entry for host" in _psql(stack, stranger, database, part)
+        assert "Connection refused" in _psql(stack, stranger, database, part)
     data1, worker1 = stack.hosts["data1"], stack.hosts["worker1"]
     assert "refused" in _amqp(worker=worker1, frm=stranger, to=data1, password="any")
     assert "refused" in _amqp(worker1, stranger, data1, stack.secrets["rabbitmq_password"])
@@ -258,6 +386,8 @@ def test_verifying_runs_a_task_on_each_worker_and_names_the_host_that_is_astray(
 ) -> None:
     seen = verify(stack.deployment)
     assert seen.wrong == set()
+    assert seen.rows["proxy", "web1"] == ("ok", "Airflow answers")
+    assert [seen.rows["firewall", name][1] for name in NAMES] == ["loaded"] * len(NAMES)
     for worker in ("worker1", "worker2"):
         assert seen.rows[f"task on {worker}", "scheduler1"][1] == f"success on {worker}"
         assert seen.rows[f"log from {worker}", "web1"][0] == "ok"
@@ -281,7 +411,7 @@ def test_with_a_host_down_nothing_goes_on_and_the_next_run_finishes(
     stack: Stack, down: str
 ) -> None:
     before = {name: value for name, value in stack.started().items() if name != down}
-    stack.hosts["web1"].ssh("rm -f /usr/local/bin/airflow")
+    stack.hosts["web1"].ssh("rm -f /usr/local/bin/airflow; nft delete table inet pyinfra_airflow")
     stack.hosts[down].container.stop(timeout=30)
     run = stack.deployment.show("-y")
     assert run.code != 0
@@ -289,8 +419,11 @@ def test_with_a_host_down_nothing_goes_on_and_the_next_run_finishes(
     assert stack.hosts["web1"].ssh("ls /usr/local/bin/airflow", check=False).returncode != 0
     stack.hosts[down].container.start()
     stack.hosts[down].wait()
+    # After a reboot, before any run.
+    assert "policy drop" in stack.hosts[down].ssh("nft list table inet pyinfra_airflow").stdout
     finished = stack.deployment.run()
-    assert (finished.code, finished.changed) == (0, ["Airflow | Write /usr/local/bin/airflow"])
+    mended = ["Firewall | Keep the rules loaded", "Airflow | Write /usr/local/bin/airflow"]
+    assert (finished.code, finished.changed) == (0, mended)
     after = {name: value for name, value in stack.started().items() if name != down}
     if down == "worker2":  # without its database Airflow's processes start anew by themselves
         assert after == before
@@ -335,10 +468,14 @@ def test_a_second_scheduler_a_second_web_host_and_a_worker_beside_the_broker(sta
     run = stack.deployment.run()
     assert run.code == 0, run.output
     assert stack.deployment.dry().planned == []
-    second = Airflow(stack.hosts["worker3"].address, stack.airflow.password, "3.3.2")
-    run_id, state = second.run("two_queues")
+    run_id, state = stack.airflow.run("two_queues")
     assert state == "success"
-    assert "on worker2" in second.log("two_queues", run_id, "reports")
+    # The proxy leaves out the one that is down.
+    stack.hosts["web1"].ssh("systemctl stop airflow-api-server")
+    session = stack.airflow.session()
+    for _ in range(20):
+        assert session.get(f"{stack.airflow.api}/dags", timeout=60).ok
+    assert "on worker2" in stack.airflow.log("two_queues", run_id, "reports")
     running = "select hostname from job where state = 'running' and job_type = 'SchedulerJob'"
     asked = stack.hosts["data1"].ssh(
         "cd / && runuser -u postgres -- psql airflow -At", input=running

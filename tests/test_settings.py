@@ -280,6 +280,24 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"rabbitmq_node_name": "rabbit"}, "rabbitmq_node_name can't be 'rabbit'"),
     ({"rabbitmq_node_name": "rabbit@"}, "rabbitmq_node_name can't be 'rabbit@'"),
+    ({"proxy_prot": 443}, "did you mean proxy_port?"),
+    ({"proxy_port": 0}, "proxy_port can't be 0"),
+    ({"proxy_port": 65536}, "proxy_port can't be 65536"),
+    ({"proxy_http_port": -1}, "proxy_http_port can't be -1"),
+    ({"proxy_server_name": "a b"}, "proxy_server_name can't be 'a b'"),
+    ({"proxy_hsts_days": -1}, "proxy_hsts_days can't be -1"),
+    ({"proxy_certificate": "no/such.pem"}, "proxy_certificate can't be 'no/such.pem'"),
+    ({"proxy_certificate": "README.md"}, "proxy_certificate_key go together: set both"),
+    ({"proxy_certificate_key": "README.md"}, "proxy_certificate_key go together: set both"),
+    (
+        {"proxy_certificate": "README.md", "proxy_certificate_key": "README.md"},
+        "proxy_certificate is no certificate in PEM",
+    ),
+    ({"firewall": "perhaps"}, "firewall can't be 'perhaps'"),
+    ({"firewall_alow": {}}, "did you mean firewall_allow?"),
+    ({"firewall_allow_ssh": "10.0.0.0/33"}, "firewall_allow_ssh can't be '10.0.0.0/33'"),
+    ({"firewall_allow": {0: "10.0.0.0/8"}}, "firewall_allow can't be"),
+    ({"firewall_allow": {9100: "everybody"}}, "firewall_allow can't be 'everybody'"),
 ]
 
 

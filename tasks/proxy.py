@@ -1,0 +1,138 @@
+"""The web edge: nginx before the web hosts, with TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyinfra import host, state
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.operation import OperationMeta
+
+from . import certificates, releases
+from .addresses import bracketed, reachable
+from .deploys import deploy
+from .facts import PROXY_SITE, HostSystem, LinkTarget, Paths, ProxyStatus, Watched, look
+from .operations import Commands, File, Folder, place, running, will_have_changed
+from .releases import PROXY
+from .resources import template
+from .settings import Settings
+from .system import debs_here, packages
+
+FOLDER = "/etc/airflow-proxy"
+CERTIFICATE = f"{FOLDER}/certificate.pem"
+KEY = f"{FOLDER}/key.pem"
+_SITES = "/etc/nginx/sites-enabled"
+_WELCOME = f"{_SITES}/default"
+# nginx says itself when it was started, but not when it has read its files anew.
+_PID = "/run/nginx.pid"
+_RELOAD = f"nginx -q -t && systemctl reload nginx && touch {_PID}"
+_ANSWERS_WITHIN = 60
+
+
+@deploy("Proxy")
+def deploy_proxy(settings: Settings | None = None) -> None:
+    """Run nginx before the web hosts, with TLS, and wait until Airflow answers through it.
+
+    Where the inventory asks for no proxy, one that is left over is removed.
+    """
+    settings = Settings.of(host, settings)
+    if PROXY not in settings.topology.components:
+        if PROXY_SITE in look(HostSystem).edge:
+            gone(name="Remove the proxy that the inventory asks for no more")
+        return
+    installed = packages(
+        name="Install nginx", packages=releases.APT["proxy"], debs=debs_here(settings)
+    )
+    certificate, key = pair(settings)
+    files = {
+        CERTIFICATE: File(certificate),
+        KEY: File(key, mode="600", secret=True),
+        PROXY_SITE: File(site(settings)),
+    }
+    place({FOLDER: Folder(), **files})
+    welcome = welcome_page_gone(name="Take Debian's welcome page away", installed=installed)
+    ran = running(
+        name="Run nginx",
+        # The folder tells of a site that has been taken away.
+        watched=Watched("nginx.service", _PID, (*files, _SITES)),
+        texts={path: file.text for path, file in files.items()},
+        changed=[welcome],
+        reload=_RELOAD,
+    )
+    answering(name="Wait until Airflow answers through the proxy", url=url(settings), changed=[ran])
+
+
+def url(settings: Settings) -> str:
+    """Give an URL of this host's proxy that answers 200 once Airflow works."""
+    return f"https://127.0.0.1:{settings.proxy_port}{settings.release.health_paths[0]}"
+
+
+def site(settings: Settings) -> str:
+    """Write nginx's configuration."""
+    hsts = settings.proxy_hsts_days if settings.proxy_certificate else 0
+    return template(
+        "nginx-airflow.conf",
+        settings=settings,
+        servers=servers(settings),
+        names=[bracketed(name) for name in settings.topology.proxy_names],
+        certificate=CERTIFICATE,
+        key=KEY,
+        hsts_seconds=hsts * 86400,
+    )
+
+
+def servers(settings: Settings) -> list[str]:
+    """Give the web hosts as nginx reaches them: an address with a port each."""
+    topology = settings.topology
+    here = topology.address if settings.release.web in settings.airflow_components else None
+    return [
+        f"{reachable(settings.airflow_web_host) if each == here else bracketed(each)}"
+        f":{settings.airflow_web_port}"
+        for each in topology.web_hosts
+    ]
+
+
+def pair(settings: Settings) -> tuple[str, str]:
+    """Give certificate and key in PEM: the given ones, or those of our own CA."""
+    certificate, key = settings.proxy_certificate, settings.proxy_certificate_key
+    if not (certificate and key):
+        folder = certificates.folder(settings.secrets_file(host))
+        certificate, key = certificates.issued(folder, PROXY, settings.topology.proxy_names)
+    return certificate.read_text(), key.read_text()
+
+
+@operation()
+def welcome_page_gone(installed: OperationMeta) -> Commands:
+    """Take away the site that comes with nginx, on the port of ours."""
+    if not will_have_changed([installed]) and not look(LinkTarget, path=_WELCOME):
+        host.noop("it is not there")
+        return
+    # A file of that name is somebody's own.
+    yield f"if test -L {_WELCOME}; then rm {_WELCOME}; fi"
+
+
+@operation()
+def answering(url: str, *, changed: Iterable[OperationMeta]) -> Commands:
+    """Wait until Airflow answers through the proxy, and fail when it does not in time."""
+    if not will_have_changed(changed) and (
+        not state.is_executing or look(ProxyStatus, url=url, within=_ANSWERS_WITHIN) == "200"
+    ):
+        host.noop("Airflow answers through the proxy")
+        return
+    yield StringCommand(
+        'status="$(', ProxyStatus().command(url, _ANSWERS_WITHIN), ')"; test "$status" = 200 ||'
+        ' { echo "Airflow does not answer through the proxy, which says $status" >&2; false; }',
+    )  # fmt: skip
+
+
+@operation()
+def gone() -> Commands:
+    """Remove our site, and stop nginx where it has no other."""
+    if not look(Paths, paths=(PROXY_SITE, FOLDER)):
+        host.noop("there is no proxy")
+        return
+    yield (
+        f"rm -rf {PROXY_SITE} {FOLDER};"
+        f" if find /etc/nginx/conf.d {_SITES} -mindepth 1 2>/dev/null | grep -q .;"
+        " then systemctl try-reload-or-restart nginx; else systemctl disable -q --now nginx; fi"
+    )
