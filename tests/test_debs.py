@@ -82,7 +82,7 @@ def test_a_bundle_for_the_release_is_taken(tmp_path: Path) -> None:
     settings = made_up.settings(secrets, airflow_bundle=folder)
     assert settings.wheelhouse and settings.wheelhouse.folder == folder / "wheels"
     assert settings.lacks_debs("Debian 13") is None
-    assert "lacks ca-certificates, git" in str(settings.lacks_debs("Debian 12"))
+    assert "lacks ca-certificates, curl, git" in str(settings.lacks_debs("Debian 12"))
     (folder / "debs/debian-13/postgresql_1_all.deb").unlink()
     with pytest.raises(SettingsError) as refusal:
         made_up.settings(secrets, airflow_bundle=folder, airflow_extras="kerberos")

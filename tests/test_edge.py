@@ -9,7 +9,7 @@ import pytest
 from tasks import Settings, SettingsError, airflow_cfg, certificates, proxy
 from tasks.airflow import unit_text
 from tasks.firewall import EVERYBODY, allowed, rules_text
-from tasks.releases import GROUPS, PROXY
+from tasks.releases import GROUPS
 from tests import made_up
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,7 +100,7 @@ def test_behind_a_proxy_the_web_ui_listens_where_it_is_needed(tmp_path: Path) ->
 
 
 def test_a_web_host_believes_its_proxies_alone(tmp_path: Path) -> None:
-    groups = {group: ["192.0.2.1"] for group in GROUPS if group != PROXY}
+    groups = made_up.everything("192.0.2.1")
     groups |= {"proxy": ["192.0.2.2", "192.0.2.3"]}
     data = {"airflow_secrets_file": tmp_path / "s"}
     web = made_up.fitted(Settings.of(made_up.host(groups, "192.0.2.1", **data)), made_up.MACHINE)

@@ -47,9 +47,9 @@ def test_each_exporter_is_on_the_host_of_what_it_is_about(
     assert settings.topology.statsd == sends_to
     assert set(monitoring.ports(settings).values()) == ports
     assert {port: allowed(settings)[port] for port in ports} == {
-        port: {"ip": ["192.0.2.20"]} for port in ports
+        port: ["192.0.2.20"] for port in ports
     }
-    assert datagrams_allowed(settings) == ({8125: {"ip": ["w1"]}} if name == "web" else {})
+    assert datagrams_allowed(settings) == ({8125: ("w1",)} if name == "web" else {})
 
 
 def test_metrics_stay_on_loopback_until_a_prometheus_is_named(tmp_path: Path) -> None:
