@@ -52,6 +52,8 @@ def authority(folder: Path) -> Pair:
                 _begun(name, name, key, _AUTHORITY_DAYS)
                 .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
                 .add_extension(_usage(signs=True), critical=True)
+                # Whose it is, where those of two inventories are trusted: their names are alike.
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
                 .sign(key, hashes.SHA256())
             )
             _keep(pair, certificate, key)
@@ -76,6 +78,7 @@ def issued(folder: Path, name: str, addresses: Iterable[str]) -> Pair:
                 .add_extension(_usage(signs=False), critical=True)
                 .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
                 .add_extension(wanted, critical=False)
+                .add_extension(_issued_by(issuer), critical=False)
                 .sign(_key(ca.key), hashes.SHA256())
             )
             _keep(pair, certificate, key)
@@ -130,6 +133,11 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _issued_by(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    key = issuer.public_key()
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)  # type: ignore[arg-type]
 
 
 def _alternatives(addresses: Iterable[str]) -> x509.SubjectAlternativeName:

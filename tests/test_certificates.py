@@ -3,6 +3,7 @@
 import datetime
 import ssl
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,20 @@ def test_a_certificate_that_can_not_be_used_is_refused(
     end = x509.load_pem_x509_certificate(pair.certificate.read_bytes()).not_valid_after_utc
     monkeypatch.setattr(certificates, "_now", lambda: end + datetime.timedelta(days=1))
     assert f"has ended on {end:%Y-%m-%d}" in str(certificates.unfit(*pair))
+
+
+def test_the_authorities_of_two_inventories_can_be_trusted_at_once(tmp_path: Path) -> None:
+    own = [certificates.issued(tmp_path / name, "host", ["127.0.0.1"]) for name in ("a", "b")]
+    trusted = ssl.create_default_context()
+    for name in ("a", "b"):
+        trusted.load_verify_locations(tmp_path / name / "ca.crt")
+    for pair in own:
+        served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        served.load_cert_chain(*pair)
+        there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = served.wrap_bio(there, back, server_side=True)
+        client = trusted.wrap_bio(back, there, server_hostname="127.0.0.1")
+        for side in (client, server, client):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        assert client.getpeercert()
