@@ -48,6 +48,8 @@ def environment(settings: Settings) -> dict[str, str]:
         **_set(
             AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email),
             FORWARDED_ALLOW_IPS=_believed(settings),
+            # Python takes a folder on its path that is not there at a process's start for none.
+            AIRFLOW_DAGS_REPOSITORY=settings.dags_link if settings.airflow_dags_repository else "",
         ),
         **_tls_environment(settings),
     }

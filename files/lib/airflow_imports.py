@@ -20,6 +20,8 @@ os.environ.update(
     # Else a variable of the database could not be read by a DAG file of Airflow 3.
     _AIRFLOW_PROCESS_CONTEXT="server",
 )
+if "AIRFLOW_DAGS_REPOSITORY" in os.environ:
+    os.environ["AIRFLOW_DAGS_REPOSITORY"] = os.path.join(folder, "repository")
 sys.dont_write_bytecode = True
 sys.path.append(folder)
 

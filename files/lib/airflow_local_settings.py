@@ -10,9 +10,9 @@ import sys
 
 from airflow_reports import failed
 
-# The files of a repository find their modules there, as others do in the folder of DAGs.
-dags = os.environ.get("AIRFLOW__CORE__DAGS_FOLDER") or os.environ["AIRFLOW_HOME"] + "/dags"
-sys.path.append(dags + "/repository")
+if "AIRFLOW_DAGS_REPOSITORY" in os.environ:
+    # Its files find their modules there, as others do in the folder of DAGs.
+    sys.path.append(os.environ["AIRFLOW_DAGS_REPOSITORY"])
 theirs = {}
 path = os.path.join(os.environ["AIRFLOW_HOME"], "config", "airflow_local_settings.py")
 if os.path.exists(path):
