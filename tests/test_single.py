@@ -378,7 +378,9 @@ def test_logs_are_read_from_the_bucket(stack: Stack) -> None:
     until(lambda: len(stack.bucket.objects()) >= 3, 60, "three logs in the bucket")
     assert any("transform" in key for key in stack.bucket.objects())
     stack.host.ssh("rm -r /var/log/airflow/dag_id=example_three_tasks")
-    assert "celery" in stack.airflow.log("example_three_tasks", run, "transform")
+    log = stack.airflow.log("example_three_tasks", run, "transform")
+    assert "s3://airflow/logs/dag_id=example_three_tasks" in log
+    assert "celery" in log
 
 
 def test_the_journal_is_bounded(stack: Stack) -> None:
