@@ -62,6 +62,7 @@ def test_the_demo_is_today_s_airflow_whose_dag_has_succeeded() -> None:
     assert run["state"] == "success"
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("down")
 def test_the_demo_still_does_the_walkthrough() -> None:
     address, password = printed(demo("--release", "1.8.2"))
