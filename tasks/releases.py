@@ -653,6 +653,9 @@ _AIRFLOW_3_3 = Release(
             "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         },
         "dag_processor": {"refresh_interval": "30"},
+        # A task that ends while the API server starts anew, which may take minutes on a small host,
+        # would else be lost after half a minute, though it has succeeded.
+        "workers": {"execution_api_retries": "15", "execution_api_retry_wait_max": "30"},
     },
     sensitive=_MODERN_SENSITIVE,
     results_apart=True,
