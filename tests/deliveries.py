@@ -195,7 +195,8 @@ def check_repository(deployment: Deployment, host: Host, airflow: Airflow) -> No
     assert (plan.planned, done.changed, _used(host)) == (moved, moved, second)
     host.ssh("echo >> /var/lib/airflow-dags/checkouts/current/team/words.py")
     assert deployment.run().changed == moved[:1]
-    assert deployment.dry(airflow_dags_revision=first).planned == moved
+    unit = "DAGs | Write /etc/systemd/system/airflow-dags.service"
+    assert deployment.dry(airflow_dags_revision=first).planned == [unit, *moved]
 
     _commit(host, None)
     refused = deployment.show("-y", airflow_dags_check="refuse")

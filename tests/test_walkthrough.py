@@ -449,7 +449,7 @@ ODD_DAG = "/var/lib/airflow/dags/odd.py"
          f" for i in $(seq 120); do {POSTGRESQL} airflow -c 'SELECT filename FROM import_error'"
          " | grep odd.py && break; sleep 1; done",
          f"rm {ODD_DAG}; {POSTGRESQL} airflow -c 'DELETE FROM import_error'", {"DAG files"}),
-        ("printf '#!/bin/sh\\nexec /usr/bin/date -d \"2 minutes\" \"$@\"\\n' > /usr/local/bin/date"
+        ("printf '#!/bin/sh\\nexec /bin/date -d \"2 minutes\" \"$@\"\\n' > /usr/local/bin/date"
          " && chmod 755 /usr/local/bin/date", "rm /usr/local/bin/date", {"clock"}),
         ("rabbitmqctl -q stop_app </dev/null", "rabbitmqctl -q start_app </dev/null",
          {"servers in reach", "Celery worker", "broker", *TASK}),

@@ -13,6 +13,8 @@ from __future__ import print_function
 
 import difflib
 import json
+import os
+import subprocess
 import sys
 
 from airflow import models, settings
@@ -229,6 +231,10 @@ class Roles(Kind):
         session = settings.Session()
         permissions = {str(each): each for each in session.query(self.security.Permission)}
         action, _, resource = text.partition(" on ")
+        if text not in permissions and not self.of_dag(text):
+            # Airflow 2 makes them at the first start of its web server, which may be yet to come.
+            self.security.synchronise()
+            permissions = {str(each): each for each in session.query(self.security.Permission)}
         if text in permissions or not self.of_dag(text):
             return known(text, permissions, "permission")
         actions = {each.name.replace("_", " "): each for each in session.query(self.security.Action)}
@@ -278,6 +284,12 @@ class Security(object):
             )
         self.Action, self.Permission, self.Resource = Action, Permission, Resource
         self.Role, self.User = Role, User
+
+    def synchronise(self):
+        """Have Airflow make all of its permissions, as its web server does."""
+        command = "sync_perm" if self.by_dag_name else "sync-perm"
+        with open(os.devnull, "w") as nowhere:
+            subprocess.check_call(["airflow", command], stdout=nowhere, stderr=nowhere)
 
 
 def handler(kind, declared):
