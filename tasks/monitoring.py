@@ -222,8 +222,7 @@ def program(exporter: Exporter, *, among: tuple[str, ...]) -> Commands:
     if name in look(AptPackages, packages=among).installed:
         host.noop(f"{name} is installed")
         return
-    yield f"systemctl mask -q {exporter.service}"
-    yield from packages._inner(packages=[*needed, name])
+    yield from packages._inner(packages=[*needed, name], masked=exporter.service)
 
 
 @operation()

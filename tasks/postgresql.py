@@ -26,7 +26,7 @@ from .operations import (
 from .passwords import scram_matches, scram_verifier
 from .resources import template
 from .settings import Settings
-from .system import debs_here, of_this_host, packages
+from .system import certificate_files, debs_here, of_this_host, packages
 
 
 @deploy("PostgreSQL")
@@ -42,7 +42,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     packages(
         name="Install the server", packages=releases.APT["postgresql"], debs=debs_here(settings)
     )
-    certificate = certificate_files(settings)
+    certificate = certificate_files(settings, "postgresql", "/etc/postgresql", "postgres")
     place(certificate)
     text = template(
         "postgresql.conf", settings=settings, listen=listen(settings), files=tuple(certificate)
@@ -76,18 +76,6 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
 def deploy_less_access(settings: Settings) -> None:
     """Shut out whom ``deploy_postgresql`` has kept."""
     less_access(name="Shut out who needs the database no more", lines=hba_lines(settings))
-
-
-def certificate_files(settings: Settings) -> dict[str, File]:
-    """Give the server's certificate and key: path -> file."""
-    certificate, key = settings.postgresql_certificate, settings.postgresql_certificate_key
-    if not (settings.postgresql_tls and certificate and key):
-        return {}
-    user = "postgres"
-    return {
-        "/etc/postgresql/airflow.crt": File(certificate.read_text(), user, user),
-        "/etc/postgresql/airflow.key": File(key.read_text(), user, user, "600", secret=True),
-    }
 
 
 def roles(settings: Settings) -> dict[str, str]:

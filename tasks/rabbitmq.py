@@ -18,7 +18,7 @@ from .operations import Commands, File, Folder, can_not_be_asked, place, running
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings, own_queue
-from .system import account, debs_here, of_this_host, packages
+from .system import account, certificate_files, debs_here, of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"
 _HOME, _SHELL = "/var/lib/rabbitmq", "/usr/sbin/nologin"
@@ -87,7 +87,7 @@ def queues(settings: Settings) -> tuple[str, ...]:
 
 def configuration(settings: Settings) -> dict[str, File]:
     """Give the broker's files."""
-    certificate = _certificate_files(settings)
+    certificate = certificate_files(settings, "rabbitmq", CONFIGURATION, "rabbitmq")
     main = template(
         "rabbitmq.conf",
         settings=settings,
@@ -102,18 +102,6 @@ def configuration(settings: Settings) -> dict[str, File]:
             template("rabbitmq-env.conf", settings=settings)
         ),
         f"{EPMD}/loopback.conf": File(template("epmd.conf")),
-    }
-
-
-def _certificate_files(settings: Settings) -> dict[str, File]:
-    certificate, key = settings.rabbitmq_certificate, settings.rabbitmq_certificate_key
-    if not (settings.rabbitmq_tls and certificate and key):
-        return {}
-    return {
-        f"{CONFIGURATION}/airflow.crt": File(certificate.read_text()),
-        f"{CONFIGURATION}/airflow.key": File(
-            key.read_text(), group="rabbitmq", mode="640", secret=True
-        ),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from packaging.specifiers import SpecifierSet
@@ -547,6 +548,7 @@ class Settings(BaseModel):
             self._derived_keys,
             self._mail_server,
             self._webhook,
+            self._admin_urls,
             self._objects,
             self._webserver_config,
             self._remote_logs,
@@ -853,6 +855,14 @@ class Settings(BaseModel):
             return "airflow_report_webhook is no URL: give one that begins with https://"
         return None
 
+    def _admin_urls(self) -> str | None:
+        for server, schemes in _ADMIN_SCHEMES.items():
+            name = f"{server}_admin_url"
+            url = urlsplit(self.secret(name))
+            if self.secret(name) and not (url.scheme in schemes and url.hostname and url.password):
+                return f"{name} can't be used: give {schemes[0]}://USER:PASSWORD@HOST:PORT"
+        return None
+
     def _objects(self) -> str | None:
         for kind in declared.KINDS:
             if text := self.secret(f"airflow_{kind}"):
@@ -977,6 +987,7 @@ class Settings(BaseModel):
         return self.airflow_secrets_file or secrets.default_file(host.groups)
 
 
+_ADMIN_SCHEMES = {"postgresql": ("postgresql", "postgres"), "rabbitmq": ("https", "http")}
 _OF_REPOSITORY = (
     "airflow_dags_revision",
     "airflow_dags_subfolder",

@@ -69,17 +69,20 @@ _NOT_FROM_BUNDLE = (
 
 
 @operation()
-def packages(packages: Sequence[str], *, debs: Path | None = None) -> Commands:
+def packages(packages: Sequence[str], *, debs: Path | None = None, masked: str = "") -> Commands:
     """Install apt packages, with lists of today, waiting while another process holds apt's locks.
 
     Lists grow old every day; that alone is no change. With the folder ``debs`` of a bundle no
-    mirror is asked.
+    mirror is asked. ``masked`` is a unit that they would start, and that stays off; where they are
+    there already it is somebody's, and left alone.
     """
     have = look(AptPackages, packages=tuple(packages))
     missing = [name for name in packages if name not in have.installed]
     if not missing:
         host.noop(f"{', '.join(packages)} are installed")
         return
+    if masked:
+        yield f"systemctl mask -q {masked}"
     if debs:
         yield from _from_bundle(debs, missing)
         return
@@ -119,6 +122,18 @@ def debs_here(settings: Settings) -> Path | None:
     if sentence := settings.lacks_debs(distribution):
         raise SettingsError(f"host {host.name}: {sentence}")
     return settings.bundle.debs(distribution)
+
+
+def certificate_files(settings: Settings, server: str, folder: str, group: str) -> dict[str, File]:
+    """Give certificate and key of a server of ours with TLS, for the ``group`` that it runs as."""
+    names = (f"{server}_certificate", f"{server}_certificate_key")
+    certificate, key = (getattr(settings, name) for name in names)
+    if not (getattr(settings, f"{server}_tls") and certificate):
+        return {}
+    return {
+        f"{folder}/airflow.crt": File(certificate.read_text()),
+        f"{folder}/airflow.key": File(key.read_text(), group=group, mode="640", secret=True),
+    }
 
 
 @deploy("System")

@@ -124,6 +124,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"postgresql_url": "postgresql://a:b@c/d"},
         "postgresql_url names a server, and the inventory has a host in postgresql: leave one out",
     ),
+    (
+        {"rabbitmq_admin_url": "boss:geheim@mq:15672"},
+        "rabbitmq_admin_url can't be used: give https://USER:PASSWORD@HOST:PORT",
+    ),
+    (
+        {"postgresql_admin_url": "mysql://a:b@c"},
+        "postgresql_admin_url can't be used: give postgres",
+    ),
     ({"redis_host": "r"}, "there are two brokers, RabbitMQ and Redis"),
     ({"rabbitmq_ca": "no/such/file"}, "rabbitmq_ca can't be 'no/such/file'"),
     ({"postgresql_certificate": "README.md"}, "postgresql_certificate_key go together"),

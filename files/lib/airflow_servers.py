@@ -147,7 +147,8 @@ def main(word):
                 make(server, wanted[server])
         missing = look(wanted)
         if missing:
-            sys.exit(json.dumps(missing))
+            why = ["{}: {}".format(*pair) for each in missing.values() for pair in each.items()]
+            sys.exit("what is there stays as it is, and does not let Airflow in: " + "; ".join(why))
     print(json.dumps(missing))
 
 
