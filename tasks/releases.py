@@ -131,7 +131,7 @@ class Release:
     helpers: tuple[str, ...] = ()
     """Further files of ``files/lib`` that its components need."""
     lacks: frozenset[str] = frozenset()
-    """What of the objects in code it does not know: kinds, keys as ``kind.key``, and forms."""
+    """What of the objects in code it does not know: kinds, keys as ``kind.key``, forms, files."""
     health_paths: tuple[str, ...] = ("/health",)
     """Paths of the web UI that answer 200 once it works."""
 
@@ -426,7 +426,9 @@ _AIRFLOW_1_10 = Release(
     rotate_key="rotate_fernet_key",
     log_reader="page_1_10",
     login_script="login_1_10.py",
-    lacks=frozenset({"connections.description", "pools.include_deferred"}),
+    lacks=frozenset(
+        {"connections.description", "pools.include_deferred", "webserver_config.py's database"}
+    ),
     helpers=("upgrade_1_10.py",),
 )
 

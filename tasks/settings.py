@@ -885,6 +885,14 @@ class Settings(BaseModel):
                 f"airflow_webserver_config: Airflow {self.airflow_version} knows no"
                 " webserver_config.py: leave it out"
             )
+        if "webserver_config.py's database" in self.release.lacks:
+            text = self.airflow_webserver_config.read_text(encoding="utf-8")
+            if "SQLALCHEMY_DATABASE_URI" not in text:
+                return (
+                    f"airflow_webserver_config: the web server of Airflow {self.airflow_version}"
+                    ' knows its database from there only: add "from airflow.configuration import'
+                    " conf\" and \"SQLALCHEMY_DATABASE_URI = conf.get('core', 'SQL_ALCHEMY_CONN')\""
+                )
         for section in ("fab", "webserver"):
             if "config_file" in self.airflow_config.get(section, {}):
                 return (

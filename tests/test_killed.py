@@ -5,8 +5,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ class Fresh:
         plan = self.deployment.dry().planned
         return [Point(s, after) for s in plan for after in ((0, 3) if s in LONG else (0,))]
 
-    def kill_at(self, point: Point, kill: Callable[["Fresh", int], object]) -> None:
+    def kill_at(self, point: Point, kill: "Kill") -> None:
         """Start a run and kill it at a point."""
         process = self.deployment.start()
         assert process.stdout
@@ -81,6 +82,9 @@ class Fresh:
     def state(self) -> str:
         """Describe what is on the host, as it would be at any address."""
         return self.host.ssh(LISTING).stdout.replace(self.host.address, "ADDRESS")
+
+
+Kill = Callable[[Fresh, int], object]
 
 
 def control(_: Fresh, pid: int) -> None:
@@ -111,36 +115,33 @@ def fresh(network: Network, tmp_path: Path) -> Iterator[Callable[[str], Fresh]]:
         network.drop(host)
 
 
-KILLS = pytest.mark.parametrize("kill", [control, connection], ids=lambda kill: kill.__name__)
+KILLS = [control, connection]
 
 
-def heal(host: Fresh, points: list[Point], kill: Callable[[Fresh, int], object]) -> None:
+def heal(host: Fresh, kills: Iterable[tuple[Point, Kill]]) -> None:
     """Kill a first deploy at all of the points, one after the other, and then let it end."""
-    for point in points:
-        print(f"--> killed at {point.step} after {point.after} s", flush=True)
+    for point, kill in kills:
+        print(f"--> {kill.__name__} killed at {point.step} after {point.after} s", flush=True)
         host.kill_at(point, kill)
     run = host.deployment.run()
     assert run.code == 0, run.output
     assert host.deployment.dry().planned == []
 
 
-@KILLS
-def test_a_deploy_killed_at_some_steps_gets_there(
-    fresh: Callable[[str], Fresh], kill: Callable[[Fresh, int], object]
-) -> None:
-    host = fresh(f"killed-{kill.__name__}")
+def test_a_deploy_killed_at_some_steps_gets_there(fresh: Callable[[str], Fresh]) -> None:
+    host = fresh("killed")
     points = host.points()
-    drawn = random.Random(kill.__name__).sample(range(len(points)), 3)
-    heal(host, [points[number] for number in sorted(drawn)], kill)
+    drawn = sorted(random.Random("killed").sample(range(len(points)), 4))
+    heal(host, zip((points[number] for number in drawn), cycle(KILLS), strict=False))
 
 
 @pytest.mark.sweep
-@KILLS
+@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: kill.__name__)
 def test_a_deploy_killed_at_every_step_gets_there(
-    fresh: Callable[[str], Fresh], kill: Callable[[Fresh, int], object]
+    fresh: Callable[[str], Fresh], kill: Kill
 ) -> None:
     host, undisturbed = fresh("killed"), fresh("undisturbed")
-    heal(host, host.points(), kill)
+    heal(host, ((point, kill) for point in host.points()))
     assert undisturbed.deployment.run().code == 0
     assert host.state().splitlines() == undisturbed.state().splitlines()
     password = json.loads(host.secrets.read_text())["airflow_admin_password"]

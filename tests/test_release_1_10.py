@@ -117,7 +117,11 @@ def test_objects_in_code_come_and_what_is_changed_by_hand_is_mended(
     declared = objects.declared(tmp_path, roles=True)
     declared["airflow_roles"] = {"Analyst": ["can_dag_read on java", "can_index on Airflow"]}
     config = tmp_path / "webserver_config.py"
-    config.write_text("AUTH_TYPE = 1\nWTF_CSRF_ENABLED = True\nSESSION_COOKIE_NAME = 'seen_live'\n")
+    config.write_text(
+        "from airflow.configuration import conf\n"
+        "SQLALCHEMY_DATABASE_URI = conf.get('core', 'SQL_ALCHEMY_CONN')\n"
+        "AUTH_TYPE = 1\nWTF_CSRF_ENABLED = True\nSESSION_COOKIE_NAME = 'seen_live'\n"
+    )
     with_config = {**declared, "airflow_webserver_config": str(config)}
     plan, run = stack.deployment.dry(**declared), stack.deployment.run(**declared)
     assert (plan.planned, run.changed) == (objects.STEPS, objects.STEPS)
@@ -131,7 +135,7 @@ def test_objects_in_code_come_and_what_is_changed_by_hand_is_mended(
     assert (plan.planned, run.changed) == (mended, mended)
     page = stack.airflow.login(objects.SECRETS["login"], "ann")
     assert "java" in page.get(f"{stack.airflow.url}/home", timeout=30).text
-    config.write_text("match 1:\n    case _:\n        pass\n")  # not in this Python
+    config.write_text("match 1:\n    case 'SQLALCHEMY_DATABASE_URI':\n        pass\n")  # not in 3.9
     broken = stack.deployment.show("-y", **with_config)
     assert broken.code != 0
     assert "airflow_webserver_config: invalid syntax (webserver_config.py, line 1)" in broken.output

@@ -280,6 +280,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"airflow_version": "1.8.2", "airflow_webserver_config": "config.py"},
         "Airflow 1.8.2 knows no webserver_config.py",
     ),
+    (
+        {"airflow_version": "1.10.15", "airflow_webserver_config": "config.py"},
+        'add "from airflow.configuration import conf" and "SQLALCHEMY_DATABASE_URI = ',
+    ),
     ({"airflow_webserver_config": "no.py"}, "airflow_webserver_config can't be 'no.py': it can't"),
     ({"airflow_webserver_config": "README.md"}, "'README.md': line "),
     (
