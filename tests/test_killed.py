@@ -131,7 +131,7 @@ def heal(host: Fresh, kills: Iterable[tuple[Point, Kill]]) -> None:
 def test_a_deploy_killed_at_some_steps_gets_there(fresh: Callable[[str], Fresh]) -> None:
     host = fresh("killed")
     points = host.points()
-    drawn = sorted(random.Random("killed").sample(range(len(points)), 4))
+    drawn = sorted(random.Random("killed").sample(range(len(points)), 6))
     heal(host, zip((points[number] for number in drawn), cycle(KILLS), strict=False))
 
 
