@@ -417,14 +417,17 @@ class PostgresqlContents(FactBase[Contents | None]):
 class RabbitmqDefinitions(FactBase[dict[str, Any] | None]):
     """Users, virtual hosts and permissions of the broker; None when that does not answer.
 
-    Without RabbitMQ there are none.
+    Without RabbitMQ there are none. One that is just starting has a minute for that.
     """
 
     default = dict
 
     def command(self) -> str:
         return (
-            "if command -v rabbitmqctl >/dev/null; then rabbitmqctl -q export_definitions -"
+            "if command -v rabbitmqctl >/dev/null; then"
+            " for second in $(seq 60); do"
+            ' test "$(systemctl is-active rabbitmq-server)" = activating || break; sleep 1; done;'
+            " rabbitmqctl -q export_definitions -"
             " --format json 2>/dev/null </dev/null || echo null; else echo '{}'; fi"
         )
 

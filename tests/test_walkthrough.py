@@ -518,6 +518,14 @@ def test_a_restart_that_a_broken_run_left_undone_is_made_up_for(stack: Stack) ->
     assert stack.deployment.dry().planned == []
 
 
+def test_a_broker_that_is_still_starting_is_waited_for(stack: Stack) -> None:
+    stack.host.ssh("systemctl restart --no-block rabbitmq-server")
+    assert stack.deployment.dry().planned == []
+    stack.host.ssh("systemctl restart --no-block rabbitmq-server")
+    run = stack.deployment.run()
+    assert (run.code, run.changed) == (0, [])
+
+
 def test_the_units_are_what_systemd_understands(stack: Stack) -> None:
     verified = stack.host.ssh("systemd-analyze verify /etc/systemd/system/airflow-*.service")
     assert verified.stdout + verified.stderr == ""
