@@ -23,6 +23,7 @@ hosts = (
 )
 
 postgresql = ["data1"]
+pgbouncer = ["data1"]
 rabbitmq = ["data1"]
 proxy = ["web1"]
 api_server = ["web1"]

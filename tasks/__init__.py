@@ -21,6 +21,7 @@ from .housekeeping import deploy_housekeeping
 from .keys import deploy_fernet_key_rotation
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
+from .pgbouncer import deploy_pgbouncer
 from .postgresql import deploy_postgresql
 from .preflight import check_settings_first
 from .proxy import deploy_proxy
@@ -50,6 +51,7 @@ __all__ = [
     "deploy_housekeeping",
     "deploy_monitoring",
     "deploy_objects",
+    "deploy_pgbouncer",
     "deploy_postgresql",
     "deploy_proxy",
     "deploy_python",

@@ -6,6 +6,8 @@ import ipaddress
 
 EVERYWHERE = ("0.0.0.0", "::")
 """Addresses that stand for all of a host's."""
+EVERYBODY = ("0.0.0.0/0", "::/0")
+"""Networks that hold everybody."""
 
 
 def is_loopback(address: str) -> bool:

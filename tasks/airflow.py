@@ -13,7 +13,7 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg, budget, housekeeping, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import AS_AIRFLOW, REPORT, ProbeAnswers, Question, Watched, helper, look
+from .facts import REPORT, ProbeAnswers, Question, Watched, helper, look
 from .operations import (
     Commands,
     File,
@@ -37,7 +37,7 @@ IMPORTED = (
     "airflow_hostname.py",
     "airflow_local_settings.py",
     "airflow_reports.py",
-    "airflow_tls.py",
+    "airflow_async.py",
 )
 """Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
 CALLED = (
@@ -364,7 +364,8 @@ def schema(
     # The lock lets an end come to what a killed run has started.
     command = create if answer in ("", "none") else upgrade
     words = command.format(lib=f"{ENVIRONMENT}/lib")
-    yield f"flock /run/airflow-schema.lock {AS_AIRFLOW} {words}"
+    direct = helper("airflow_database.py")
+    yield f"flock /run/airflow-schema.lock {direct} run {words}"
 
 
 @operation()

@@ -51,17 +51,19 @@ def environment(settings: Settings) -> dict[str, str]:
             # Python takes a folder on its path that is not there at a process's start for none.
             AIRFLOW_DAGS_REPOSITORY=settings.dags_link if settings.airflow_dags_repository else "",
         ),
-        **_tls_environment(settings),
+        **_server_environment(settings),
     }
 
 
-def _tls_environment(settings: Settings) -> dict[str, str]:
-    """Give what our helpers need for encrypted connections."""
+def _server_environment(settings: Settings) -> dict[str, str]:
+    """Give what our helpers need for encrypted connections, and past PgBouncer."""
     tls = broker_tls(settings) if settings.airflow_components else {}
     found = {"AIRFLOW_BROKER_TLS": json.dumps(tls)} if tls else {}
     if _checks_certificate(settings):
         found["AIRFLOW_DATABASE_SSLMODE"] = settings.sslmode or ""
         found["AIRFLOW_DATABASE_CA"] = settings.ca_path("postgresql")
+    if settings.topology.pooled:
+        found["AIRFLOW_DATABASE_PORT"] = str(settings.postgresql_port)
     return found
 
 
@@ -132,6 +134,7 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
     The release knows the names and which it has.
     """
     home, statsd = settings.airflow_home, settings.topology.statsd
+    pooled = settings.topology.pooled
     return {
         "home": lambda: home,
         "dags": lambda: f"{home}/dags",
@@ -142,7 +145,7 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
         "database_url": lambda: database_url(settings, settings.release.database_url),
         "async_database_url": lambda: _async_database_url(settings),
         "async_database_arguments": lambda: (
-            "airflow_tls.ASYNC" if _checks_certificate(settings) else None
+            "airflow_async.ASYNC" if _checks_certificate(settings) or pooled else None
         ),
         "fernet_key": lambda: settings.secret("airflow_fernet_key"),
         "jwt_secret": lambda: settings.secret("airflow_jwt_secret"),
@@ -200,7 +203,7 @@ def _plain_url(settings: Settings, form: str, part: str) -> str:
         user=getattr(settings, f"postgresql_{part}user"),
         password=quote(settings.secret(f"postgresql_{part}password"), safe=""),
         host=bracketed(settings.server("postgresql")),
-        port=settings.postgresql_port,
+        port=settings.database_port,
         database=getattr(settings, f"postgresql_{part}database"),
     )
 

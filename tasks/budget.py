@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .releases import EXPORTERS, PROXY, Component
+from .releases import EXPORTERS, PGBOUNCER, PROXY, Component
 from .settings import Settings, SettingsError
 
 _SYSTEM = 100
@@ -21,6 +21,7 @@ _REDIS = 30
 _EXPORTERS = {"statsd_exporter": 15, "postgresql_exporter": 20, "rabbitmq_exporter": 20}
 """What the exporters of metrics take."""
 _PROXY = 10
+_PGBOUNCER = 10
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -74,6 +75,7 @@ def needs(settings: Settings) -> dict[str, int]:
         "redis": _REDIS,
         **_EXPORTERS,
         PROXY: _PROXY,
+        PGBOUNCER: _PGBOUNCER,
     }
     return {
         "the system": _SYSTEM,

@@ -16,7 +16,7 @@ from pyinfra.api import operation
 from pyinfra.api.operation import OperationMeta
 
 from . import monitoring, releases
-from .addresses import is_loopback
+from .addresses import EVERYBODY, is_loopback
 from .connection import connects_anew
 from .deploys import deploy
 from .facts import (
@@ -30,14 +30,13 @@ from .facts import (
     look,
 )
 from .operations import Commands, File, digest, place, running, will_have_changed, written
-from .releases import PROXY
+from .releases import PGBOUNCER, PROXY
 from .resources import template
 from .settings import Settings
 from .system import debs_here, packages
 
 UNIT = "airflow-firewall.service"
 NEW_RULES = f"{FIREWALL_RULES}.new"
-EVERYBODY = ("0.0.0.0/0", "::/0")
 _UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 _NO_TABLE = "nft delete table inet pyinfra_airflow"
 _BACK = f"nft -f {FIREWALL_RULES} || {_NO_TABLE}"
@@ -114,6 +113,8 @@ def _guarded(settings: Settings) -> Rules:
     topology = settings.topology
     if "rabbitmq" in topology.components and (topology.hosts or settings.rabbitmq_allow):
         yield settings.rabbitmq_port, (*topology.hosts, *settings.rabbitmq_allow)
+    if PGBOUNCER in topology.components and topology.hosts:
+        yield settings.pgbouncer_port, topology.hosts
     if "redis" in topology.components and (topology.hosts or settings.redis_allow):
         yield settings.redis_port, (*topology.hosts, *settings.redis_allow)
     if settings.monitoring_allow:
@@ -131,7 +132,7 @@ def _opened(settings: Settings) -> Rules:
     """Give the ports that have to be opened where all are closed."""
     topology = settings.topology
     if "postgresql" in topology.components:
-        yield settings.postgresql_port, (*topology.hosts, *settings.postgresql_allow)
+        yield settings.postgresql_port, (*topology.direct_hosts, *settings.postgresql_allow)
     if not topology.proxies and _serves_others(settings):
         yield settings.airflow_web_port, EVERYBODY
     if "flower" in topology.components and not is_loopback(settings.airflow_flower_host):

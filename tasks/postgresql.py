@@ -42,10 +42,10 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     packages(
         name="Install the server", packages=releases.APT["postgresql"], debs=debs_here(settings)
     )
-    certificate = certificate_files(settings, "postgresql", "/etc/postgresql", "postgres")
-    place(certificate)
+    files = certificate(settings)
+    place(files)
     text = template(
-        "postgresql.conf", settings=settings, listen=listen(settings), files=tuple(certificate)
+        "postgresql.conf", settings=settings, listen=listen(settings), files=tuple(files)
     )
     cluster_settings(name="Configure the server", text=text)
     lines = hba_lines(settings)
@@ -53,7 +53,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     cluster_running(
         name="Run the server",
         text=text,
-        certificate={path: file.text for path, file in certificate.items()},
+        certificate={path: file.text for path, file in files.items()},
         opened=opened,
         among=among,
     )
@@ -73,9 +73,20 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
 
 
 @deploy("PostgreSQL")
+def deploy_more_access(settings: Settings) -> None:
+    """Let in again whom ``deploy_less_access`` of another release has shut out."""
+    more_access(name="Let in who needs the database again", lines=hba_lines(settings))
+
+
+@deploy("PostgreSQL")
 def deploy_less_access(settings: Settings) -> None:
     """Shut out whom ``deploy_postgresql`` has kept."""
     less_access(name="Shut out who needs the database no more", lines=hba_lines(settings))
+
+
+def certificate(settings: Settings) -> dict[str, File]:
+    """Give certificate and key of the server, where it has TLS."""
+    return certificate_files(settings, "postgresql", "/etc/postgresql", "postgres")
 
 
 def roles(settings: Settings) -> dict[str, str]:
@@ -94,16 +105,17 @@ def listen(settings: Settings) -> str:
     """Give ``listen_addresses``: loopback, and the host's address where others need it."""
     if settings.postgresql_listen_addresses is not None:
         return settings.postgresql_listen_addresses
-    others = settings.topology.hosts or settings.postgresql_allow
+    others = settings.topology.direct_hosts or settings.postgresql_allow
     return f"localhost,{settings.topology.address}" if others else "localhost"
 
 
 def hba_lines(settings: Settings) -> list[str]:
     """Give one line of pg_hba.conf for each network and each database that it may use."""
     here, topology = ("127.0.0.1", "::1"), settings.topology
-    lines = _lines(settings, "", (*here, *topology.database_hosts, *settings.postgresql_allow))
+    metadata = [each for each in topology.database_hosts if each in topology.direct_hosts]
+    lines = _lines(settings, "", (*here, *metadata, *settings.postgresql_allow))
     if settings.release.results_apart:
-        lines += _lines(settings, "results_", (*here, *topology.hosts))
+        lines += _lines(settings, "results_", (*here, *topology.direct_hosts))
     return [*lines, *(f"local postgres {user} peer" for user in _monitor(settings))]
 
 
@@ -150,12 +162,27 @@ def cluster_access(lines: Sequence[str], *, keep: bool) -> Commands:
 
 
 @operation()
+def more_access(lines: Sequence[str]) -> Commands:
+    """Add to our lines of pg_hba.conf those that are missing."""
+    cluster = main_cluster()
+    have = block(cluster.rules) if cluster else []
+    if cluster is None or set(lines) <= set(have):
+        host.noop("everybody is let in who has to be")
+        return
+    yield from _reloaded(cluster, list(dict.fromkeys([*lines, *have])))
+
+
+@operation()
 def less_access(lines: Sequence[str]) -> Commands:
     """Remove from our lines of pg_hba.conf those that are there no more."""
     cluster = main_cluster()
     if cluster is None or set(block(cluster.rules)) <= set(lines):
         host.noop("nobody is let in who need not be")
         return
+    yield from _reloaded(cluster, lines)
+
+
+def _reloaded(cluster: Cluster, lines: Sequence[str]) -> Commands:
     yield from _cluster_file(_RULES, lambda have: "\n".join(with_block(have, lines)) + "\n")
     yield f"systemctl reload postgresql@{cluster.version}-main.service"
 

@@ -191,6 +191,7 @@ APT: Mapping[str, tuple[str, ...]] = {
     "postgresql": ("postgresql",),
     "rabbitmq": ("rabbitmq-server",),
     "redis": ("redis-server",),
+    "pgbouncer": ("pgbouncer",),
     "proxy": ("nginx", "curl"),
     "client": ("postgresql-client",),
     "repository": ("git", "openssh-client"),
@@ -686,10 +687,12 @@ BROKERS = ("rabbitmq", "redis")
 SERVERS = ("postgresql", *BROKERS)
 """What Airflow needs beside itself: the database, and one of two brokers."""
 PROXY = "proxy"
+PGBOUNCER = "pgbouncer"
 EXPORTERS = ("statsd_exporter", "postgresql_exporter", "rabbitmq_exporter")
 """Groups of the hosts that have metrics for Prometheus."""
 GROUPS: tuple[str, ...] = (
     *SERVERS,
+    PGBOUNCER,
     PROXY,
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
 )

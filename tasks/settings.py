@@ -39,7 +39,7 @@ from .wheelhouse import Wheelhouse
 
 PREFIXES = (
     *("airflow_", "python_", "postgresql_", "rabbitmq_", "redis_"),
-    *("proxy_", "firewall_", "monitoring_"),
+    *("pgbouncer_", "proxy_", "firewall_", "monitoring_"),
 )
 ENVIRONMENT = "/opt/airflow"
 """Where environments, helpers and the ``current`` link live on a host."""
@@ -157,6 +157,10 @@ class Topology(BaseModel):
     """Addresses of the other hosts that run Airflow."""
     database_hosts: tuple[str, ...] = ()
     """Those of them that may use the metadata database."""
+    direct_hosts: tuple[str, ...] = ()
+    """Those of them that PostgreSQL itself lets in."""
+    pooled: bool = False
+    """Whether PgBouncer stands before PostgreSQL."""
     web_hosts: tuple[str, ...] = ()
     """Addresses of the hosts that serve the web UI, this one included."""
     web_clients: tuple[str, ...] = ()
@@ -389,6 +393,13 @@ class Settings(BaseModel):
     postgresql_allow_insecure: bool = False
     """Consent to `trust`, a superuser role, `*` and networks that hold the whole internet."""
 
+    pgbouncer_port: Port = 6432
+    """Port of PgBouncer, where a group `pgbouncer` asks for it."""
+    pgbouncer_pool_size: Annotated[int, Field(ge=1, le=45)] = 20
+    """Connections that it opens to each database; PostgreSQL takes 100 for all."""
+    pgbouncer_max_clients: Annotated[int, Field(ge=10, le=900)] = 500
+    """Connections that it takes from Airflow; more than 900 would not fit its limit of files."""
+
     rabbitmq_host: HostName | None = None
     """Address of the broker; default: the host of group `rabbitmq`, loopback on itself."""
     rabbitmq_port: Port = 5672
@@ -553,6 +564,7 @@ class Settings(BaseModel):
             self._webserver_config,
             self._remote_logs,
             self._scrapers,
+            self._database_ports,
             self._web_ports,
         )
         for sentence in (check() for check in checks):
@@ -920,6 +932,14 @@ class Settings(BaseModel):
             return "monitoring_allow with the whole internet: name the Prometheus servers instead"
         return None
 
+    def _database_ports(self) -> str | None:
+        if self.topology.pooled and self.pgbouncer_port == self.postgresql_port:
+            return (
+                f"port {self.pgbouncer_port} is asked for twice: give pgbouncer_port and"
+                " postgresql_port their own"
+            )
+        return None
+
     def _web_ports(self) -> str | None:
         here = self.topology.components
         taken = [self.airflow_web_port] if self.release.web.name in here else []
@@ -955,6 +975,11 @@ class Settings(BaseModel):
         """Those of the database and the broker that no host of the inventory runs."""
         used = ("postgresql", self.broker) if self.airflow_components else ()
         return tuple(server for server in used if server not in self.topology.servers)
+
+    @property
+    def database_port(self) -> int:
+        """The port at which Airflow reaches its database."""
+        return self.pgbouncer_port if self.topology.pooled else self.postgresql_port
 
     @property
     def sslmode(self) -> str | None:
@@ -1090,7 +1115,7 @@ def _from_inventory(host: Host, checked: Settings) -> dict[str, Any]:
     Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
     """
     release = checked.release
-    alone = (*releases.SERVERS, releases.PROXY, *releases.EXPORTERS)
+    alone = (*releases.SERVERS, releases.PGBOUNCER, releases.PROXY, *releases.EXPORTERS)
     members = {name: _members(host, [name]) for name in alone}
     members |= {c.name: _members(host, c.groups) for c in release.components}
     _check_complete(release, members)
@@ -1121,6 +1146,7 @@ def _members(host: Host, groups: Iterable[str]) -> list[Host]:
 
 def _topology(host: Host, release: releases.Release, members: Members) -> Topology:
     _check_exporters(members)
+    _check_pgbouncer(members)
     _check_queues(host, members["worker"])
     everyone = list(dict.fromkeys(member for hosts in members.values() for member in hosts))
     components = {
@@ -1137,6 +1163,8 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
     web, proxies = members[release.web.name], members[releases.PROXY]
     calling = members["worker"] if "execution_url" in release.keys else []
     clients = [member for member in everyone if _among(member, (*proxies, *calling))]
+    migrating = (members["scheduler"] or with_database)[:1]
+    pooled = bool(members[releases.PGBOUNCER])
     return Topology(
         name=_hostname(host),
         address=_address(host),
@@ -1144,13 +1172,15 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         servers=frozenset(name for name in releases.SERVERS if members[name]),
         hosts=tuple(map(_address, others)),
         database_hosts=tuple(_address(m) for m in others if _among(m, with_database)),
+        direct_hosts=tuple(_address(m) for m in others if not pooled or _among(m, migrating)),
+        pooled=pooled,
         web_hosts=tuple(map(_address, web)),
         web_clients=tuple(_address(member) for member in clients if member.name != host.name),
         proxies=tuple(map(_address, proxies)),
         proxy_names=tuple(dict.fromkeys(name for proxy in proxies for name in _names(proxy))),
         proxy_url=_proxy_url(proxies[0]) if proxies else "",
         web_here=[member.name for member in web] == [host.name],
-        database_here=_among(host, (members["scheduler"] or with_database)[:1]),
+        database_here=_among(host, migrating),
         workers=tuple(map(_hostname, members["worker"])),
         queues=_queues(members["worker"]),
         statsd=_statsd(host, members["statsd_exporter"], airflow),
@@ -1202,6 +1232,16 @@ def _check_broker(checked: Settings, members: Members) -> None:
             raise SettingsError(
                 f"Airflow {release.version} can't check its broker's certificate: "
                 f"leave {name}_tls out"
+            )
+
+
+def _check_pgbouncer(members: Members) -> None:
+    """Refuse a PgBouncer that does not stand beside our own database."""
+    for member in members[releases.PGBOUNCER]:
+        if not _among(member, members["postgresql"]):
+            raise SettingsError(
+                f"group pgbouncer has {member.name}, which does not run postgresql: put that host"
+                " in it, or leave it out where the database is not ours"
             )
 
 

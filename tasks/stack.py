@@ -15,11 +15,13 @@ from .housekeeping import deploy_housekeeping
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .operations import barrier
+from .pgbouncer import deploy_pgbouncer
 from .postgresql import deploy_less_access, deploy_postgresql
 from .proxy import deploy_proxy
 from .python import deploy_environment, deploy_link
 from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
+from .releases import PGBOUNCER
 from .settings import Settings
 from .system import deploy_system, of_this_host
 from .upgrade import deploy_arrived, deploy_leaving, release_before
@@ -39,6 +41,8 @@ def deploy_stack(settings: Settings | None = None) -> None:
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings, keep_access=True)
+    if PGBOUNCER in settings.topology.components:
+        deploy_pgbouncer(settings)
     broker = []
     if "rabbitmq" in settings.topology.components:
         broker = deploy_rabbitmq(settings)

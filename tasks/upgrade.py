@@ -22,6 +22,7 @@ from .deploys import deploy
 from .drain import deploy_drain
 from .facts import HostSystem, PreviousRelease, look
 from .operations import Commands, barrier, place
+from .postgresql import deploy_more_access
 from .settings import ENVIRONMENT, Settings, SettingsError
 from .verify import deploy_verify
 
@@ -90,21 +91,17 @@ def deploy_rollback(settings: Settings | None = None) -> None:
     SettingsError unless ``airflow_version`` is what ran before.
     """
     settings = Settings.of(host, settings)
+    if settings.airflow_components:
+        _check_way_back(settings.airflow_version)
+    held(name="Hold the host for this run")
+    if "postgresql" in settings.topology.components:
+        deploy_more_access(settings)
     if not settings.airflow_components:
         return
-    before = look(PreviousRelease)
-    if before != settings.airflow_version:
-        raise SettingsError(
-            f"{host.name} keeps Airflow {before} from before its last upgrade: set airflow_version"
-            f" to that"
-            if before
-            else f"{host.name} has nothing to go back to: no upgrade was made there"
-        )
-    held(name="Hold the host for this run")
     previous(name="Stop the services", step="stop")
     barrier(name="Wait until every host has stopped")
     # A rollback that was cut short has put the database back before any files.
-    if settings.topology.database_here and look(HostSystem).release != before:
+    if settings.topology.database_here and look(HostSystem).release != settings.airflow_version:
         backed_up(name="Back up what is to be replaced")
         previous(name="Put the database back", step="database")
     barrier(name="Wait for the database")
@@ -120,6 +117,17 @@ def deploy_rollback(settings: Settings | None = None) -> None:
                 changed=[back],
                 among=tuple(questions.values()),
             )
+
+
+def _check_way_back(wanted: str) -> None:
+    before = look(PreviousRelease)
+    if before != wanted:
+        raise SettingsError(
+            f"{host.name} keeps Airflow {before} from before its last upgrade: set airflow_version"
+            f" to that"
+            if before
+            else f"{host.name} has nothing to go back to: no upgrade was made there"
+        )
 
 
 def _guard() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api import operation
 
-from . import monitoring, rabbitmq, redis
+from . import monitoring, pgbouncer, rabbitmq, redis
 from .addresses import EVERYWHERE, is_loopback
 from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
@@ -34,7 +34,7 @@ from .facts import (
 from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
 from .proxy import url
-from .releases import PROXY, Component
+from .releases import PGBOUNCER, PROXY, Component
 from .settings import Settings
 from .system import CLOCK_WITHIN, of_this_host
 
@@ -133,8 +133,11 @@ def needed(settings: Settings) -> tuple[str, ...]:
     release, topology = settings.release, settings.topology
     found = []
     if settings.airflow_components:
-        used = ("postgresql", settings.broker)
-        found += [f"{settings.server(part)} {getattr(settings, f'{part}_port')}" for part in used]
+        broker = settings.broker
+        found += [
+            f"{settings.server('postgresql')} {settings.database_port}",
+            f"{settings.server(broker)} {getattr(settings, f'{broker}_port')}",
+        ]
     web = [each for each in topology.web_hosts if each != topology.address]
     calls_api = "execution_url" in release.keys and "worker" in topology.components
     if PROXY not in topology.components:
@@ -158,6 +161,8 @@ def ports(settings: Settings) -> dict[int, bool]:
     servers: list[tuple[int, str]] = []
     if "postgresql" in topology.components:
         servers += [(settings.postgresql_port, each) for each in listen(settings).split(",")]
+    if PGBOUNCER in topology.components:
+        servers += [(settings.pgbouncer_port, each) for each in pgbouncer.listeners(settings)]
     if "rabbitmq" in topology.components:
         servers += [(settings.rabbitmq_port, each) for each in rabbitmq.listeners(settings)]
     if "redis" in topology.components:

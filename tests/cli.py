@@ -112,3 +112,16 @@ def sudo_user(host: Host, password: str | None = None) -> dict[str, Any]:
         return host.data | {"ssh_user": "debian"}
     host.exec(f"echo 'debian:{password}' | chpasswd")
     return host.data | {"ssh_user": "debian", "_sudo_password": password}
+
+
+def sudo_users(hosts: dict[str, Host], folder: Path) -> dict[str, str]:
+    """Give the data with which pyinfra reaches all of the hosts."""
+    data = [sudo_user(host) for host in hosts.values()]
+    known = folder / "known_hosts"
+    known.write_text("".join(Path(d["ssh_known_hosts_file"]).read_text() for d in data))
+    return {
+        "ssh_user": "debian",
+        "ssh_key": data[0]["ssh_key"],
+        "ssh_known_hosts_file": str(known),
+        "ssh_strict_host_key_checking": "yes",
+    }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.budget import Machine, fitted, limits, needs
-from tasks.releases import GROUPS, RELEASES
+from tasks.releases import GROUPS, PGBOUNCER, RELEASES
 from tasks.settings import Settings, SettingsError
 from tests import made_up
 
@@ -22,7 +22,7 @@ def settings(folder: Path, *groups: str, **data: Any) -> Settings:
     members = {
         group: ["192.0.2.1" if group in (groups or GROUPS) else "192.0.2.2"]
         for group in GROUPS
-        if group != "redis"
+        if group not in ("redis", PGBOUNCER)
     }
     return Settings.of(
         made_up.host(members, "192.0.2.1", airflow_secrets_file=folder / "s", **data)

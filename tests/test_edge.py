@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tasks import Settings, SettingsError, airflow_cfg, certificates, proxy
+from tasks.addresses import EVERYBODY
 from tasks.airflow import unit_text
-from tasks.firewall import EVERYBODY, allowed, rules_text
+from tasks.firewall import allowed, rules_text
 from tasks.releases import GROUPS
 from tests import made_up
 
@@ -32,7 +33,7 @@ AIRFLOW = ["web1", "scheduler1", "worker1", "worker2"]
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("data1", {5432: AIRFLOW, 5672: AIRFLOW}),
+        ("data1", {5432: ["scheduler1"], 5672: AIRFLOW, 6432: AIRFLOW}),
         ("web1", {8080: ["worker1", "worker2"], 443: ALL, 80: ALL}),
         ("scheduler1", {8794: ["web1"]}),
         ("worker1", {8793: ["web1"]}),
@@ -72,7 +73,7 @@ def test_without_the_firewall_the_ports_between_hosts_are_guarded_alone(tmp_path
     web = prod(tmp_path / "s", "web1", firewall=False)
     assert set(allowed(web)) == {8080}
     assert "policy accept" in rules_text(web, ())
-    assert set(allowed(prod(tmp_path / "s", "data1", firewall=False))) == {5672}
+    assert set(allowed(prod(tmp_path / "s", "data1", firewall=False))) == {5672, 6432}
 
 
 def test_ssh_is_for_everybody_or_for_the_networks_that_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Today's Airflow over five hosts: `pyinfra inventories/prod.py deploy.py`."""
 
 import json
+import operator
 import re
 import shutil
 import socket
@@ -14,7 +15,7 @@ import requests
 
 from tasks import certificates
 from tests.browser import chromium, log_in, shows
-from tests.cli import ROOT, Deployment, Run, sudo_user
+from tests.cli import ROOT, Deployment, Run, sudo_users
 from tests.hosts import Host, Network
 from tests.rest import Airflow
 from tests.verify import verify
@@ -50,7 +51,7 @@ class Stack:
         ask = (
             "systemctl show -p Id -p ActiveEnterTimestampMonotonic airflow-api-server"
             " airflow-scheduler airflow-dag-processor airflow-triggerer airflow-worker"
-            " 'postgresql@*' rabbitmq-server nginx"
+            " 'postgresql@*' pgbouncer rabbitmq-server nginx"
         )
         return {name: host.ssh(ask).stdout.split() for name, host in self.hosts.items()}
 
@@ -67,7 +68,7 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         text = re.sub(rf'\("{name}", {{"ssh_hostname": "[^"]+"', _entry(name, host), text)
     inventory.write_text(text)
     data = {"airflow_dags": str(dags), "airflow_report_command": "cat >> $AIRFLOW_HOME/reported"}
-    deployment = Deployment(str(inventory), _access(hosts, folder) | data)
+    deployment = Deployment(str(inventory), sudo_users(hosts, folder) | data)
     plan, run = deployment.dry(), deployment.run()
     assert run.code == 0, run.output
     stack = Stack(hosts, inventory, deployment, None, plan, run)  # type: ignore[arg-type]
@@ -83,19 +84,6 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _entry(name: str, host: Host) -> str:
     return f'("{name}", {{"ssh_hostname": "{host.address}"'
-
-
-def _access(hosts: dict[str, Host], folder: Path) -> dict[str, str]:
-    """Give the data with which pyinfra reaches all of the hosts."""
-    data = [sudo_user(host) for host in hosts.values()]
-    known = folder / "known_hosts"
-    known.write_text("".join(Path(d["ssh_known_hosts_file"]).read_text() for d in data))
-    return {
-        "ssh_user": "debian",
-        "ssh_key": data[0]["ssh_key"],
-        "ssh_known_hosts_file": str(known),
-        "ssh_strict_host_key_checking": "yes",
-    }
 
 
 def test_the_first_run_does_what_the_plan_of_five_bare_hosts_announced(stack: Stack) -> None:
@@ -139,6 +127,21 @@ def test_the_second_run_changes_nothing_on_any_host(stack: Stack) -> None:
     assert stack.started() == before
 
 
+def test_every_connection_of_airflow_is_pooled(stack: Stack) -> None:
+    """Migrations and backups alone come to PostgreSQL from another host."""
+    data1 = stack.hosts["data1"]
+    psql = "cd / && runuser -u postgres -- psql -XAt"
+    asked = "SELECT DISTINCT client_addr FROM pg_stat_activity WHERE usename LIKE 'airflow%'"
+    assert data1.ssh(psql, input=asked).stdout == "127.0.0.1\n"
+    clients = data1.ssh(f"{psql} -p 6432 -U pgbouncer pgbouncer", input="SHOW CLIENTS").stdout
+    found = {operator.itemgetter(1, 2, 4)(line.split("|")) for line in clients.splitlines()}
+    assert found >= {
+        ("airflow", "airflow", stack.hosts["scheduler1"].address),
+        ("airflow", "airflow", stack.hosts["web1"].address),
+        ("airflow_results", "airflow_results", stack.hosts["worker1"].address),
+    }
+
+
 def test_the_proxy_speaks_tls_alone_and_makes_every_cookie_secure(stack: Stack) -> None:
     airflow, web1 = stack.airflow, stack.hosts["web1"]
     session = airflow.session()
@@ -164,7 +167,7 @@ def test_the_proxy_speaks_tls_alone_and_makes_every_cookie_secure(stack: Stack) 
 
 
 NEEDED = {
-    "data1": {5432: AIRFLOW, 5672: AIRFLOW},
+    "data1": {5432: {"scheduler1"}, 5672: AIRFLOW, 6432: AIRFLOW},
     "web1": {80: EVERYBODY, 443: EVERYBODY, 8080: {"worker1", "worker2"}},
     "scheduler1": {8794: {"web1"}},
     "worker1": {8793: {"web1"}},
@@ -312,10 +315,13 @@ def test_a_worker_has_no_way_to_the_metadata_database(stack: Stack) -> None:
         assert secrets[name] not in found
     assert secrets["postgresql_results_password"] in found
     assert _psql(stack, stack.hosts["worker1"], "airflow_results", "results_") == ""
-    for database, part in (("airflow", ""), ("postgres", "results_")):
-        refused = _psql(stack, stack.hosts["worker1"], database, part)
-        assert "no pg_hba.conf entry for host" in refused
-    bare = f"psql -w -h {stack.hosts['data1'].address} -U airflow_results airflow_results -c ''"
+    for database in ("airflow", "postgres"):
+        assert "login rejected" in _psql(stack, stack.hosts["worker1"], database, "results_")
+    for database, part in (("airflow", ""), ("airflow_results", "results_")):
+        refused = _psql(stack, stack.hosts["worker1"], database, part, 5432)
+        assert "Connection refused" in refused
+    address = stack.hosts["data1"].address
+    bare = f"psql -w -h {address} -p 6432 -U airflow_results airflow_results -c ''"
     assert "no password supplied" in stack.hosts["worker1"].ssh(bare, check=False).stderr
 
 
@@ -324,7 +330,8 @@ def test_a_stranger_can_use_neither_the_database_nor_the_broker(
 ) -> None:
     stranger = network.host("stranger", distribution=DISTRIBUTION)
     for database, part in (("airflow", ""), ("airflow_results", "results_")):
-        assert "Connection refused" in _psql(stack, stranger, database, part)
+        for port in (5432, 6432):
+            assert "Connection refused" in _psql(stack, stranger, database, part, port)
     data1, worker1 = stack.hosts["data1"], stack.hosts["worker1"]
     assert "refused" in _amqp(worker=worker1, frm=stranger, to=data1, password="any")
     assert "refused" in _amqp(worker1, stranger, data1, stack.secrets["rabbitmq_password"])
@@ -336,13 +343,15 @@ def test_a_stranger_can_use_neither_the_database_nor_the_broker(
     network.drop(stranger)
 
 
-def _psql(stack: Stack, client: Host, database: str, part: str) -> str:
+def _psql(stack: Stack, client: Host, database: str, part: str, port: int = 6432) -> str:
     """Connect to the database from a host with the right password, and give the error."""
     client.ssh("command -v psql >/dev/null || apt-get install -y -qq postgresql-client >/dev/null")
     user = f"airflow_{part}".rstrip("_")
     address = stack.hosts["data1"].address
     password = stack.secrets[f"postgresql_{part}password"]
-    command = f"PGPASSWORD={password} psql -h {address} -U {user} {database} -XAtc 'select 1'"
+    command = (
+        f"PGPASSWORD={password} psql -h {address} -p {port} -U {user} {database} -XAtc 'select 1'"
+    )
     return client.ssh(command, check=False).stderr
 
 
@@ -439,7 +448,7 @@ def test_a_sixth_host_is_one_line_and_restarts_nothing(network: Network, stack: 
     stack.inventory.write_text(text)
     stack.hosts["worker3"] = host
     folder = stack.inventory.parent
-    stack.deployment.data |= _access({"worker3": host}, folder) | _known(stack, folder)
+    stack.deployment.data |= sudo_users({"worker3": host}, folder) | _known(stack, folder)
     run = stack.deployment.run()
     assert run.code == 0, run.output
     assert stack.deployment.dry().planned == []

@@ -2,13 +2,17 @@
 
     airflow_database.py dump
     airflow_database.py restore
+    airflow_database.py run COMMAND...
 
-A restore is one transaction: what was there goes, and comes back when the restore breaks off.
+A restore is one transaction: what was there goes, and comes back when the restore breaks off. A
+command that is run finds the database, as the other two do, without PgBouncer in between: a lock of
+a session, such as Airflow's own while it migrates, may never end there.
 """
 
 from __future__ import print_function
 
 import os
+import re
 import subprocess
 import sys
 
@@ -20,10 +24,18 @@ except ImportError:  # Python 2
     from urlparse import parse_qs, urlsplit
 
 
+def address():
+    """Give the variable with the database's URL, and the URL at PostgreSQL's own port."""
+    (key,) = [each for each in os.environ if each.endswith("__SQL_ALCHEMY_CONN")]
+    parts = urlsplit(os.environ[key])
+    port = os.environ.get("AIRFLOW_DATABASE_PORT")
+    netloc = re.sub(r":\d+$", ":" + port, parts.netloc) if port else parts.netloc
+    return key, parts._replace(netloc=netloc).geturl()
+
+
 def environment():
     """Give what PostgreSQL's programs read; their arguments are everybody's to see."""
-    (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
-    parts = urlsplit(url)
+    parts = urlsplit(address()[1])
     options = parse_qs(parts.query)
     tls = {"PG" + name.upper(): options[name][0] for name in ("sslmode", "sslrootcert") if name in options}
     return dict(
@@ -62,4 +74,11 @@ def restore():
     sys.exit(psql.wait())
 
 
-{"dump": dump, "restore": restore}[sys.argv[1]]()
+def run():
+    """Become the command."""
+    key, url = address()
+    os.environ[key] = url
+    os.execvp(sys.argv[2], sys.argv[2:])
+
+
+{"dump": dump, "restore": restore, "run": run}[sys.argv[1]]()

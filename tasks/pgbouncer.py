@@ -1,0 +1,82 @@
+"""PgBouncer before our PostgreSQL: many connections of Airflow share a few of the database."""
+
+from __future__ import annotations
+
+from . import releases
+from .addresses import EVERYBODY
+from .deploys import deploy
+from .facts import Watched
+from .operations import File, place, running
+from .postgresql import certificate, roles
+from .resources import template
+from .settings import Settings
+from .system import debs_here, of_this_host, packages
+
+UNIT = "pgbouncer.service"
+_FOLDER = "/etc/pgbouncer"
+FILES = (_MAIN, _USERS, _RULES) = (
+    f"{_FOLDER}/pgbouncer.ini",
+    f"{_FOLDER}/userlist.txt",
+    f"{_FOLDER}/pg_hba.conf",
+)
+
+
+@deploy("PgBouncer")
+def deploy_pgbouncer(settings: Settings | None = None) -> None:
+    """Install PgBouncer beside our PostgreSQL, for the hosts that run Airflow.
+
+    Migrations and dumps go past it: a lock or a setting of theirs belongs to a whole session.
+    """
+    settings = of_this_host(settings)
+    packages(name="Install PgBouncer", packages=releases.APT["pgbouncer"], debs=debs_here(settings))
+    files = configuration(settings)
+    place(files)
+    read = {**files, **certificate(settings)}
+    running(
+        name="Run PgBouncer",
+        watched=Watched(UNIT, "/run/postgresql/pgbouncer.pid", tuple(read)),
+        texts={path: file.text for path, file in read.items()},
+    )
+
+
+def configuration(settings: Settings) -> dict[str, File]:
+    """Give its settings, and the passwords that both of its sides ask for."""
+    parts = roles(settings)
+    main = template(
+        "pgbouncer.ini",
+        settings=settings,
+        addresses=listeners(settings),
+        databases=[getattr(settings, f"postgresql_{part}database") for part in parts],
+        files=tuple(certificate(settings)),
+        users=_USERS,
+        rules=_RULES,
+    )
+    logins = {user: settings.secret(f"postgresql_{part}password") for part, user in parts.items()}
+    users = "".join(f'"{user}" "{_doubled(word)}"\n' for user, word in logins.items())
+    return {
+        _MAIN: File(main, user="postgres", group="postgres", mode="640"),
+        _RULES: File("\n".join(hba_lines(settings)) + "\n", user="postgres", mode="640"),
+        _USERS: File(users, user="postgres", group="postgres", mode="640", secret=True),
+    }
+
+
+def _doubled(password: str) -> str:
+    return password.replace('"', '""')
+
+
+def hba_lines(settings: Settings) -> list[str]:
+    """Give the lines by which each role has its own database alone; who may come says the firewall.
+
+    So that another host of Airflow is no change to PgBouncer, which would close its connections.
+    """
+    kind = "hostssl" if settings.postgresql_tls else "host"
+    return [
+        f"{kind} {getattr(settings, f'postgresql_{part}database')} {user} {network} scram-sha-256"
+        for part, user in roles(settings).items()
+        for network in EVERYBODY
+    ]
+
+
+def listeners(settings: Settings) -> tuple[str, ...]:
+    """Give the addresses that PgBouncer listens on: the host's only where others need it."""
+    return ("127.0.0.1", *((settings.topology.address,) if settings.topology.hosts else ()))
