@@ -519,9 +519,13 @@ def test_a_restart_that_a_broken_run_left_undone_is_made_up_for(stack: Stack) ->
 
 
 def test_a_broker_that_is_still_starting_is_waited_for(stack: Stack) -> None:
-    stack.host.ssh("systemctl restart --no-block rabbitmq-server")
+    starting = (
+        "systemctl restart --no-block rabbitmq-server;"
+        ' until test "$(systemctl is-active rabbitmq-server)" = activating; do sleep 0.1; done'
+    )
+    stack.host.ssh(starting)
     assert stack.deployment.dry().planned == []
-    stack.host.ssh("systemctl restart --no-block rabbitmq-server")
+    stack.host.ssh(starting)
     run = stack.deployment.run()
     assert (run.code, run.changed) == (0, [])
 
