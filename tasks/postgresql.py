@@ -155,8 +155,8 @@ def cluster_access(lines: Sequence[str], *, keep: bool) -> Commands:
     """Put our lines of pg_hba.conf before anybody else's, and ``keep`` those of before."""
 
     def text(have: Sequence[str]) -> str:
-        before = [line for line in block(have) if line not in lines] if keep else []
-        return "\n".join(with_block(have, [*lines, *before])) + "\n"
+        wanted = _added(block(have), lines) if keep else lines
+        return "\n".join(with_block(have, wanted)) + "\n"
 
     yield from _cluster_file(_RULES, text)
 
@@ -165,11 +165,10 @@ def cluster_access(lines: Sequence[str], *, keep: bool) -> Commands:
 def more_access(lines: Sequence[str]) -> Commands:
     """Add to our lines of pg_hba.conf those that are missing."""
     cluster = main_cluster()
-    have = block(cluster.rules) if cluster else []
-    if cluster is None or set(lines) <= set(have):
+    if cluster is None or set(lines) <= set(block(cluster.rules)):
         host.noop("everybody is let in who has to be")
         return
-    yield from _reloaded(cluster, list(dict.fromkeys([*lines, *have])))
+    yield from _reloaded(cluster, _added(block(cluster.rules), lines))
 
 
 @operation()
@@ -180,6 +179,11 @@ def less_access(lines: Sequence[str]) -> Commands:
         host.noop("nobody is let in who need not be")
         return
     yield from _reloaded(cluster, lines)
+
+
+def _added(have: Sequence[str], lines: Sequence[str]) -> Sequence[str]:
+    """Add what is missing; where nothing is, their order stands, for none shadows another."""
+    return have if set(lines) <= set(have) else list(dict.fromkeys([*lines, *have]))
 
 
 def _reloaded(cluster: Cluster, lines: Sequence[str]) -> Commands:
