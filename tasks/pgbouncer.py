@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from pyinfra import host
+from pyinfra.api import operation
+
 from . import releases
 from .addresses import EVERYBODY
 from .deploys import deploy
 from .facts import Watched
-from .operations import File, place, running
-from .postgresql import certificate, roles
+from .operations import Commands, File, place, running
+from .postgresql import POOL_RULES, certificate, main_cluster, roles
 from .resources import template
 from .settings import Settings
 from .system import debs_here, of_this_host, packages
 
 UNIT = "pgbouncer.service"
-_FOLDER = "/etc/pgbouncer"
-FILES = (_MAIN, _USERS, _RULES) = (
-    f"{_FOLDER}/pgbouncer.ini",
-    f"{_FOLDER}/userlist.txt",
-    f"{_FOLDER}/pg_hba.conf",
-)
+_MAIN, _USERS = "/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/userlist.txt"
+FILES = (_MAIN, _USERS, POOL_RULES)
 
 
 @deploy("PgBouncer")
@@ -39,6 +38,22 @@ def deploy_pgbouncer(settings: Settings | None = None) -> None:
     )
 
 
+@deploy("PgBouncer")
+def deploy_no_pgbouncer() -> None:
+    """Stop a PgBouncer of ours that the inventory has no more; by now nobody goes through it."""
+    pool_absent(name="Remove the pool that is no more")
+
+
+@operation()
+def pool_absent() -> Commands:
+    """Stop PgBouncer and remove our configuration with its passwords; another's stays."""
+    cluster = main_cluster()
+    if cluster is None or POOL_RULES not in cluster.files:
+        host.noop("no PgBouncer of ours is here")
+        return
+    yield f"systemctl disable -q --now {UNIT} && rm -f {' '.join(FILES)}"
+
+
 def configuration(settings: Settings) -> dict[str, File]:
     """Give its settings, and the passwords that both of its sides ask for."""
     parts = roles(settings)
@@ -49,13 +64,13 @@ def configuration(settings: Settings) -> dict[str, File]:
         databases=[getattr(settings, f"postgresql_{part}database") for part in parts],
         files=tuple(certificate(settings)),
         users=_USERS,
-        rules=_RULES,
+        rules=POOL_RULES,
     )
     logins = {user: settings.secret(f"postgresql_{part}password") for part, user in parts.items()}
     users = "".join(f'"{user}" "{_doubled(word)}"\n' for user, word in logins.items())
     return {
         _MAIN: File(main, user="postgres", group="postgres", mode="640"),
-        _RULES: File("\n".join(hba_lines(settings)) + "\n", user="postgres", mode="640"),
+        POOL_RULES: File("\n".join(hba_lines(settings)) + "\n", user="postgres", mode="640"),
         _USERS: File(users, user="postgres", group="postgres", mode="640", secret=True),
     }
 

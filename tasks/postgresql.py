@@ -137,11 +137,13 @@ def _network(address: str) -> str:
 
 _SETTINGS = "conf.d/50-airflow.conf"
 _RULES = "pg_hba.conf"
+POOL_RULES = "/etc/pgbouncer/airflow_hba.conf"
+"""The file that tells a PgBouncer of ours from another one."""
 
 
 def main_cluster() -> Cluster | None:
     """Find the newest cluster ``main``; there is none before PostgreSQL is installed."""
-    return look(MainCluster, files=(_SETTINGS, _RULES))
+    return look(MainCluster, files=(_SETTINGS, _RULES, POOL_RULES))
 
 
 @operation()

@@ -15,7 +15,7 @@ from .housekeeping import deploy_housekeeping
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .operations import barrier
-from .pgbouncer import deploy_pgbouncer
+from .pgbouncer import deploy_no_pgbouncer, deploy_pgbouncer
 from .postgresql import deploy_less_access, deploy_postgresql
 from .proxy import deploy_proxy
 from .python import deploy_environment, deploy_link
@@ -74,5 +74,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_arrived(settings)
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)
+        if not settings.topology.pooled:
+            deploy_no_pgbouncer()
     if "rabbitmq" in settings.topology.components:
         deploy_fewer_queues(settings)

@@ -511,6 +511,17 @@ def test_a_worker_that_is_no_more_leaves_neither_a_service_nor_a_queue(stack: St
     assert stack.hosts["data1"].ssh(left).stdout == ""
 
 
+def test_a_pgbouncer_that_is_no_more_is_stopped_once_nobody_needs_it(stack: Stack) -> None:
+    text = stack.inventory.read_text()
+    stack.inventory.write_text(text.replace('pgbouncer = ["data1"]\n', ""))
+    plan, run, after = stack.deployment.dry(), stack.deployment.run(), stack.deployment.dry()
+    assert (run.changed, after.planned) == (plan.planned, [])
+    assert plan.planned[-1] == "PgBouncer | Remove the pool that is no more"
+    left = "systemctl is-enabled pgbouncer; ls /etc/pgbouncer; ss -Hltn | grep :6432"
+    assert stack.hosts["data1"].ssh(left, check=False).stdout == "disabled\n"
+    assert stack.airflow.run("two_queues")[1] == "success"
+
+
 def _known(stack: Stack, folder: Path) -> dict[str, str]:
     known = folder / "known_hosts"
     files = [host.data["ssh_known_hosts_file"] for host in stack.hosts.values()]
