@@ -524,10 +524,12 @@ def test_a_broker_that_is_still_starting_is_waited_for(stack: Stack) -> None:
         ' until test "$(systemctl is-active rabbitmq-server)" = activating; do sleep 0.1; done'
     )
     stack.host.ssh(starting)
-    assert stack.deployment.dry().planned == []
+    plan = stack.deployment.dry()
     stack.host.ssh(starting)
     run = stack.deployment.run()
-    assert (run.code, run.changed) == (0, [])
+    assert run.code == 0, run.output
+    # The worker, which has lost its connections, may need a start.
+    assert not [step for step in plan.planned + run.changed if step.startswith("RabbitMQ")]
 
 
 def test_the_units_are_what_systemd_understands(stack: Stack) -> None:
