@@ -35,6 +35,10 @@ def helper(script: str) -> str:
     return f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/{script}"
 
 
+READ = "cat >/dev/null"
+"""Ends a command that may leave its input unread: pyinfra fails when it can't send all of it."""
+
+
 def shell(*bits: object) -> StringCommand:
     """Join bits of a command without spaces between them."""
     return StringCommand(*bits, _separator="")
@@ -788,7 +792,7 @@ class ProbeAnswers(FactBase[list[str]]):
         return StringCommand(
             f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$(",
             helper("airflow_probe.py"), str(within),
-            *quoted, """2>/dev/null); printf '%s\\n' "${answer:-unknown}"; fi""",
+            *quoted, """2>/dev/null); printf '%s\\n' "${answer:-unknown}"; fi;""", READ,
         )  # fmt: skip
 
     def process(self, output: list[str]) -> list[str]:
@@ -808,7 +812,9 @@ class ForeignServers(FactBase[dict[str, dict[str, str]] | None]):
     def command(self) -> str:
         script = helper("airflow_servers.py")
         there = f"ls {CONFIGURATION}/*.env >/dev/null 2>&1"
-        return f"if {there}; then {script} look 2>/dev/null || echo null; else echo null; fi"
+        return (
+            f"if {there}; then {script} look 2>/dev/null || echo null; else echo null; fi; {READ}"
+        )
 
     def process(self, output: list[str]) -> dict[str, dict[str, str]] | None:
         missing: dict[str, dict[str, str]] | None = json.loads(output[-1])
@@ -830,7 +836,7 @@ class ObjectDifferences(FactBase[dict[str, Difference] | None]):
     def command(self, kinds: tuple[str, ...]) -> StringCommand:
         return StringCommand(
             f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then",
-            helper("airflow_objects.py"), "compare", *kinds, "2>/dev/null || echo null; fi",
+            helper("airflow_objects.py"), "compare", *kinds, "2>/dev/null || echo null; fi;", READ,
         )  # fmt: skip
 
     def process(self, output: list[str]) -> dict[str, Difference] | None:
