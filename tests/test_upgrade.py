@@ -345,6 +345,7 @@ def test_old_runs_and_logs_go_at_night_where_that_is_asked_for(restored: Stack) 
     check_nightly(restored.of(NEW), restored.host, "example_three_tasks", date="logical_date")
 
 
+@pytest.mark.sweep
 def test_what_a_restore_has_replaced_can_be_restored_itself(
     restored: Stack, runs: list[str], replaced: Path
 ) -> None:
