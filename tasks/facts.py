@@ -35,7 +35,7 @@ def helper(script: str) -> str:
     return f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/{script}"
 
 
-READ = "cat >/dev/null"
+_REST_OF_INPUT = "cat >/dev/null"
 """Ends a command that may leave its input unread: pyinfra fails when it can't send all of it."""
 
 
@@ -792,7 +792,7 @@ class ProbeAnswers(FactBase[list[str]]):
         return StringCommand(
             f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then answer=$(",
             helper("airflow_probe.py"), str(within),
-            *quoted, """2>/dev/null); printf '%s\\n' "${answer:-unknown}"; fi;""", READ,
+            *quoted, """2>/dev/null); printf '%s\\n' "${answer:-unknown}"; fi;""", _REST_OF_INPUT,
         )  # fmt: skip
 
     def process(self, output: list[str]) -> list[str]:
@@ -812,9 +812,8 @@ class ForeignServers(FactBase[dict[str, dict[str, str]] | None]):
     def command(self) -> str:
         script = helper("airflow_servers.py")
         there = f"ls {CONFIGURATION}/*.env >/dev/null 2>&1"
-        return (
-            f"if {there}; then {script} look 2>/dev/null || echo null; else echo null; fi; {READ}"
-        )
+        asked = f"if {there}; then {script} look 2>/dev/null || echo null; else echo null; fi"
+        return f"{asked}; {_REST_OF_INPUT}"
 
     def process(self, output: list[str]) -> dict[str, dict[str, str]] | None:
         missing: dict[str, dict[str, str]] | None = json.loads(output[-1])
@@ -836,7 +835,8 @@ class ObjectDifferences(FactBase[dict[str, Difference] | None]):
     def command(self, kinds: tuple[str, ...]) -> StringCommand:
         return StringCommand(
             f"if ls {CONFIGURATION}/*.env >/dev/null 2>&1; then",
-            helper("airflow_objects.py"), "compare", *kinds, "2>/dev/null || echo null; fi;", READ,
+            helper("airflow_objects.py"), "compare", *kinds, "2>/dev/null || echo null; fi;",
+            _REST_OF_INPUT,
         )  # fmt: skip
 
     def process(self, output: list[str]) -> dict[str, Difference] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping, monitoring, pgbouncer, proxy, redis, repository
+from . import firewall, housekeeping, monitoring, proxy, redis, repository
 from .airflow import REPORTS, every_unit
 from .connection import held
 from .deploys import deploy
@@ -28,9 +28,9 @@ from .facts import (
     look,
 )
 from .operations import Commands, File, removed, written
+from .pgbouncer import pool_absent
 from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
-from .releases import PGBOUNCER
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .system import DELIVERED, host_names, journal
 
@@ -80,29 +80,27 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     )
     no_account(name="Remove the user airflow", user="airflow")
     no_account(name=f"Remove the user {repository.USER}", user=repository.USER)
-    if PGBOUNCER in settings.topology.components:
-        stopped(name="Stop PgBouncer", unit=pgbouncer.UNIT)
-        absent(name="Remove what PgBouncer has", paths=pgbouncer.FILES)
     parts = roles(settings)
     if "postgresql" in settings.topology.components:
+        pool_absent(name="Remove PgBouncer's pool")
         names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)
         no_databases(name="Drop the databases", databases=names, roles=tuple(parts.values()))
     if "rabbitmq" in settings.topology.components:
         no_vhost(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
     if "redis" in settings.topology.components:
-        stopped(name="Stop Redis", unit=redis.UNIT)
+        instance_gone(name="Stop Redis")
         absent(name="Remove what Redis has", paths=(redis.CONFIGURATION, redis.DATA))
 
 
 @operation()
-def stopped(unit: str) -> Commands:
-    """Stop a unit for good."""
-    have = look(Units, watched=(Watched(unit, "/", ()),)).get(unit, NO_UNIT)
+def instance_gone() -> Commands:
+    """Stop our instance of Redis for good."""
+    have = look(Units, watched=(Watched(redis.UNIT, "/", ()),)).get(redis.UNIT, NO_UNIT)
     if not (have.active or have.enabled):
-        host.noop(f"{unit} does not run")
+        host.noop("no instance of ours runs")
         return
-    yield f"systemctl disable -q --now {unit}"
+    yield f"systemctl disable -q --now {redis.UNIT}"
 
 
 @operation()

@@ -43,6 +43,13 @@ NEWEST = ("3.3.2", "bookworm")
 CASES = [NEWEST, ("2.11.2", "bookworm")]  # test_upgrade has Debian 13
 
 
+def _named(case: tuple[str, str]) -> str:
+    return f"{case[0]} on {case[1]}"
+
+
+newest = pytest.mark.parametrize("stack", [NEWEST], ids=_named, indirect=True)
+
+
 @dataclass
 class Stack:
     """A deployed host."""
@@ -62,7 +69,7 @@ class Stack:
     """Settings of the objects in code that the first run was given, and no later one."""
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} on {case[1]}")
+@pytest.fixture(scope="module", params=CASES, ids=_named)
 def stack(
     request: pytest.FixtureRequest,
     network: Network,
@@ -100,14 +107,6 @@ def stack(
     network.drop(host)
     if prometheus:
         network.drop(prometheus.host)
-
-
-@pytest.fixture
-def newest(stack: Stack) -> Stack:
-    """Give the stack on which what all releases share is tried."""
-    if stack.prometheus is None:
-        pytest.skip("tried on the newest release alone")
-    return stack
 
 
 def test_three_tasks_succeed_and_a_failing_one_tells_why(stack: Stack) -> None:
@@ -298,21 +297,25 @@ def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
     assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok
 
 
-def test_thousands_of_files_take_as_many_commands_as_one(newest: Stack, tmp_path: Path) -> None:
-    check_many_files(newest.deployment, newest.host, tmp_path)
+@newest
+def test_thousands_of_files_take_as_many_commands_as_one(stack: Stack, tmp_path: Path) -> None:
+    check_many_files(stack.deployment, stack.host, tmp_path)
 
 
-def test_dag_files_that_do_not_import_are_told_or_refused(newest: Stack, tmp_path: Path) -> None:
-    check_broken_files(newest.deployment, newest.host, tmp_path)
+@newest
+def test_dag_files_that_do_not_import_are_told_or_refused(stack: Stack, tmp_path: Path) -> None:
+    check_broken_files(stack.deployment, stack.host, tmp_path)
 
 
-def test_dags_come_from_a_private_repository(newest: Stack) -> None:
-    check_repository(newest.deployment, newest.host, newest.airflow)
-    check_no_repository(newest.deployment, newest.host)
+@newest
+def test_dags_come_from_a_private_repository(stack: Stack) -> None:
+    check_repository(stack.deployment, stack.host, stack.airflow)
+    check_no_repository(stack.deployment, stack.host)
 
 
-def test_a_changed_plugin_restarts_the_services(newest: Stack, tmp_path: Path) -> None:
-    check_plugins(newest.deployment, newest.host, tmp_path)
+@newest
+def test_a_changed_plugin_restarts_the_services(stack: Stack, tmp_path: Path) -> None:
+    check_plugins(stack.deployment, stack.host, tmp_path)
 
 
 def test_the_next_plan_is_empty_and_nothing_but_the_ui_listens(stack: Stack) -> None:
@@ -337,8 +340,10 @@ def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> 
     assert verify(stack.deployment).wrong == set()
 
 
-def test_prometheus_scrapes_everything_and_no_stranger_does(newest: Stack) -> None:
-    stack, prometheus = newest, newest.prometheus
+@newest
+def test_prometheus_scrapes_everything_and_no_stranger_does(stack: Stack) -> None:
+    prometheus = stack.prometheus
+    assert prometheus
     assert prometheus
     prometheus.start(stack.host.address)
     everything = {"airflow": "up", "postgresql": "up", "rabbitmq": "up"}
@@ -357,30 +362,33 @@ def test_prometheus_scrapes_everything_and_no_stranger_does(newest: Stack) -> No
             requests.get(f"http://{stack.host.address}:{port}/metrics", timeout=5)
 
 
-def test_load_balancers_are_told_when_a_component_is_away(newest: Stack) -> None:
-    code, words = health(newest.host)
+@newest
+def test_load_balancers_are_told_when_a_component_is_away(stack: Stack) -> None:
+    code, words = health(stack.host)
     names = {"api-server", "scheduler", "triggerer", "dag-processor", "worker"}
     assert (code, words) == (200, dict.fromkeys(names, "ok"))
-    newest.host.ssh("systemctl stop airflow-worker")
-    until(lambda: health(newest.host)[0] == 503, 30, "the worker is missed")
-    assert health(newest.host)[1]["worker"] == "fails"
-    assert newest.deployment.run().changed[:1] == ["Services | Run airflow-worker.service"]
-    comes_back(newest.host)
+    stack.host.ssh("systemctl stop airflow-worker")
+    until(lambda: health(stack.host)[0] == 503, 30, "the worker is missed")
+    assert health(stack.host)[1]["worker"] == "fails"
+    assert stack.deployment.run().changed[:1] == ["Services | Run airflow-worker.service"]
+    comes_back(stack.host)
 
 
-def test_logs_are_read_from_the_bucket(newest: Stack) -> None:
-    run, state = newest.airflow.run("example_three_tasks")
+@newest
+def test_logs_are_read_from_the_bucket(stack: Stack) -> None:
+    run, state = stack.airflow.run("example_three_tasks")
     assert state == "success"
     mine = f"run_id={run}/task_id=transform/"
-    until(lambda: any(mine in key for key in newest.bucket.objects()), 60, "the log in the bucket")
-    newest.host.ssh("rm -r /var/log/airflow/dag_id=example_three_tasks")
-    log = newest.airflow.log("example_three_tasks", run, "transform")
+    until(lambda: any(mine in key for key in stack.bucket.objects()), 60, "the log in the bucket")
+    stack.host.ssh("rm -r /var/log/airflow/dag_id=example_three_tasks")
+    log = stack.airflow.log("example_three_tasks", run, "transform")
     assert "s3://airflow/logs/dag_id=example_three_tasks" in log
     assert "celery" in log
 
 
-def test_the_journal_is_bounded(newest: Stack) -> None:
-    said = newest.host.ssh("journalctl -u systemd-journald -o cat | grep 'max ' | tail -n 1").stdout
+@newest
+def test_the_journal_is_bounded(stack: Stack) -> None:
+    said = stack.host.ssh("journalctl -u systemd-journald -o cat | grep 'max ' | tail -n 1").stdout
     assert "max 512.0M" in said
 
 
