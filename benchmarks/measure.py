@@ -186,17 +186,18 @@ def _entries(host: Host, paths: Iterable[str]) -> list[dict[str, str]]:
     ]
 
 
-def commands(tool: Tool, hosts: int, *options: str, sign: str) -> int:
-    """Count the remote commands of a run, for each host."""
-    return round(sum(sign in line for line in tool.run(*options).output.splitlines()) / hosts)
-
-
-def insist_on_no_change(tool: Tool) -> None:
-    """End here if the playbook does not describe what pyinfra has made."""
-    said = tool.run("--diff").output
-    recap = said.partition("PLAY RECAP")[2]
+def commands(ours: Tool, theirs: Tool, hosts: int) -> list[int]:
+    """Count both tools' remote commands for each host, in runs that have to change nothing."""
+    mine = ours.run("-y", "-vv").output
+    other = theirs.run("--diff", "-vvvv").output
+    recap = other.partition("PLAY RECAP")[2]
     if recap.count("changed=0 ") != recap.count("changed="):
-        sys.exit(f"{said}\nthe playbook changes what pyinfra has made")
+        sys.exit(f"{other}\nthe playbook changes what pyinfra has made")
+    sent, executed = (
+        round(sum(sign in line for line in said.splitlines()) / hosts)
+        for said, sign in ((mine, ">>> "), (other, "SSH: EXEC"))
+    )
+    return [sent + 1, executed]  # the lock's is not shown
 
 
 def measure(hosts: list[Host], folder: Path, repeat: int) -> Iterator[str]:
@@ -205,29 +206,21 @@ def measure(hosts: list[Host], folder: Path, repeat: int) -> Iterator[str]:
     say(f"{len(hosts)} hosts: deploying")
     ours.run("-y")
     theirs = ansible(hosts, folder)
-    insist_on_no_change(theirs)
-    yield row(len(hosts), "plan", ours, ["--dry"], theirs, ["--check"], repeat)
-    yield row(len(hosts), "no change", ours, ["-y"], theirs, [], repeat)
+    say(f"{len(hosts)} hosts: counting commands")
+    sent = commands(ours, theirs, len(hosts))
+    yield row([len(hosts), "plan", "", ""], repeat, ours, ["--dry"], theirs, ["--check"])
+    yield row([len(hosts), "no change", *sent], repeat, ours, ["-y"], theirs, [])
     # Ansible changes back what pyinfra has changed: its files are those of before.
     changed = ["-y", "--data", "airflow_worker_concurrency=3"]
-    yield row(len(hosts), "one setting", ours, changed, theirs, [], 1)
+    yield row([len(hosts), "one setting", "", ""], 1, ours, changed, theirs, [])
 
 
 def row(
-    hosts: int, what: str, ours: Tool, our: list[str], theirs: Tool, their: list[str], repeat: int
+    cells: list[object], repeat: int, ours: Tool, our: list[str], theirs: Tool, their: list[str]
 ) -> str:
-    """Measure one thing with both tools, and write its row."""
-    say(f"{hosts} hosts: {what}")
+    """Measure one thing with both tools, and write its row with these cells before."""
+    say(f"{cells[0]} hosts: {cells[1]}")
     costs = [(ours.run(*our), theirs.run(*their)) for _ in range(repeat)]
-    cells = [str(hosts), what]
-    if what == "no change":
-        pair = (
-            commands(ours, hosts, *our, "-vv", sign=">>> ") + 1,  # the lock's is not shown
-            commands(theirs, hosts, *their, "-vvvv", sign="SSH: EXEC"),
-        )
-        cells += map(str, pair)
-    else:
-        cells += ["", ""]
     for quantity in ("cpu", "wall", "memory"):
         mine, other = (
             statistics.median(getattr(pair[number], quantity) for pair in costs)
@@ -235,7 +228,7 @@ def row(
         )
         digits = 0 if quantity == "memory" else 1
         cells += [f"{mine:.{digits}f}", f"{other:.{digits}f}", f"{other / mine:.1f}"]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
