@@ -28,6 +28,7 @@ from .proxy import deploy_proxy
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
 from .redis import deploy_redis
+from .reports import deploy_reports
 from .restore import deploy_restore
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
@@ -57,6 +58,7 @@ __all__ = [
     "deploy_python",
     "deploy_rabbitmq",
     "deploy_redis",
+    "deploy_reports",
     "deploy_restore",
     "deploy_rollback",
     "deploy_services",

@@ -10,15 +10,14 @@ from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import airflow_cfg, budget, housekeeping, repository
+from . import airflow_cfg, budget, housekeeping, reports, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import REPORT, ProbeAnswers, Question, Watched, helper, look
+from .facts import PROXY_SITE, ProbeAnswers, Question, Watched, helper, look
 from .operations import (
     Commands,
     File,
     can_not_be_asked,
-    drop_in,
     file,
     place,
     removed,
@@ -36,7 +35,7 @@ IMPORTED = (
     "airflow_api_deny.py",
     "airflow_hostname.py",
     "airflow_local_settings.py",
-    "airflow_reports.py",
+    reports.SCRIPT,
     "airflow_async.py",
 )
 """Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
@@ -63,11 +62,6 @@ _COMPILES = (
     ' print("airflow_webserver_config: %s" % error, file=sys.stderr);'
     """ compile(open(sys.argv[1], "rb").read(), "webserver_config.py", "exec")'"""
 )
-REPORTS = {
-    "postgresql": f"/etc/systemd/system/postgresql@.service.d/{REPORT}",
-    "rabbitmq": f"/etc/systemd/system/rabbitmq-server.service.d/{REPORT}",
-}
-"""The drop-ins by which servers beside Airflow report that they have crashed."""
 _WORKS_WITHIN = 180
 """Seconds that a component has after its start, also on a small and busy host."""
 _RETURN_WITHIN = 90
@@ -80,7 +74,7 @@ def deploy_airflow(settings: Settings | None = None) -> None:
     settings = of_this_host(settings)
     release = settings.release
     library = _library((release.login_script, *IMPORTED, *release.helpers))
-    own = {**tools(settings), **_canary(settings), **_reporter(settings)}
+    own = {**tools(settings), **_canary(settings), **reports.reporter(settings)}
     place({**library, **own, **configuration(settings)})
 
 
@@ -125,8 +119,7 @@ def deploy_services(
     # Airflow reads plugins at the start of a process.
     plugins = [f"{settings.airflow_home}/plugins.delivered"] if settings.airflow_plugins else []
     watched = {component: _watched(component, (*read[component], *plugins)) for component in here}
-    reports = {path: File(template(REPORT)) for path in REPORTS.values()}
-    own = (*units, *reports)
+    own = (*units, *reports.DROP_INS.values())
     questions = {component: question(settings, component) for component in here}
     among = (*watched.values(), *_elsewhere(here), repository.WATCHED)
     if not (settings.airflow_dags_repository and settings.reads_dags):
@@ -155,10 +148,8 @@ def deploy_services(
             changed=[started],
             among=tuple(questions.values()),
         )
-    for server in host.loop(REPORTS):
-        path = REPORTS[server]
-        if here and server in settings.topology.components:
-            drop_in(name=f"Write {path}", path=path, wanted=reports[path], among=own)
+    if here:
+        reports.drop_ins(settings, among=own)
 
 
 def unit_name(component: Component) -> str:
@@ -245,7 +236,7 @@ def tools(settings: Settings) -> dict[str, File]:
         "/usr/local/bin/airflow": template("airflow", **folders),
     }
     roots = {
-        f"{ENVIRONMENT}/bin/{name}": template(name, settings=settings, **folders)
+        f"{ENVIRONMENT}/bin/{name}": template(name, settings=settings, site=PROXY_SITE, **folders)
         for name in ("backup", "previous")
     }
     return {
@@ -260,17 +251,6 @@ def _canary(settings: Settings) -> dict[str, File]:
     text = template("verify_workers.py", workers=settings.topology.workers)
     path = f"{settings.airflow_home}/dags/{CANARY}.py"
     return {path: File(text, group="airflow", mode="640")}
-
-
-def _reporter(settings: Settings) -> dict[str, File]:
-    """Give the unit that reports another one's failure."""
-    text = template(
-        "airflow-report@.service",
-        settings=settings,
-        configuration=CONFIGURATION,
-        environment=ENVIRONMENT,
-    )
-    return {"/etc/systemd/system/airflow-report@.service": File(text)}
 
 
 def configuration(settings: Settings) -> dict[str, File]:

@@ -44,9 +44,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         "FLOWER_ADDRESS": settings.airflow_flower_host,
         "FLOWER_PORT": str(settings.airflow_flower_port),
-        "AIRFLOW_REPORT_INTERVAL": str(settings.airflow_report_interval),
+        **_reports(settings),
         **_set(
-            AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email),
             FORWARDED_ALLOW_IPS=_believed(settings),
             # Python takes a folder on its path that is not there at a process's start for none.
             AIRFLOW_DAGS_REPOSITORY=settings.dags_link if settings.airflow_dags_repository else "",
@@ -84,11 +83,32 @@ def secret_environment(settings: Settings) -> dict[str, str]:
         for section, keys in _split(settings)[1].items()
         for key, value in keys.items()
     }
-    reports = _set(
+    return {**variables, "FLOWER_BASIC_AUTH": login, **_secret_reports(settings)}
+
+
+def reporter_environment(settings: Settings) -> dict[str, str]:
+    """Give what reports have to know on a host without airflow.cfg; it holds secrets."""
+    smtp = settings.airflow_config.get("smtp", {})
+    return {
+        "AIRFLOW_HOSTNAME": settings.topology.name,
+        **_reports(settings),
+        **_secret_reports(settings),
+        **{f"AIRFLOW__SMTP__{key.upper()}": _text(value) for key, value in smtp.items()},
+    }
+
+
+def _reports(settings: Settings) -> dict[str, str]:
+    return {
+        "AIRFLOW_REPORT_INTERVAL": str(settings.airflow_report_interval),
+        **_set(AIRFLOW_REPORT_EMAIL=",".join(settings.airflow_report_email)),
+    }
+
+
+def _secret_reports(settings: Settings) -> dict[str, str]:
+    return _set(
         AIRFLOW_REPORT_WEBHOOK=settings.secret("airflow_report_webhook"),
         AIRFLOW_REPORT_COMMAND=settings.secret("airflow_report_command"),
     )
-    return {**variables, "FLOWER_BASIC_AUTH": login, **reports}
 
 
 def _set(**variables: str) -> dict[str, str]:

@@ -36,14 +36,22 @@ class Bundle:
         return self.folder / "debs" / distribution.lower().replace(" ", "-")
 
     def missing(self, distribution: str, packages: Iterable[str]) -> list[str]:
-        """List what of ``packages`` the index has not, and what it has of which no file is left."""
+        """List what of ``packages`` the index has not, and what it has of which no file is left.
+
+        A package that begins with ^ is a pattern, as apt reads it.
+        """
         folder = self.debs(distribution)
         index = folder / "Packages"
         fields = re.findall(r"^(Package|Filename): (.*)$", _text(index), re.MULTILINE)
         names = {value for field, value in fields if field == "Package"}
         files = [value for field, value in fields if field == "Filename"]
         lost = [file for file in files if not (folder / file).exists()]
-        return [*(name for name in packages if name not in names), *lost]
+        return [*(package for package in packages if not _among(names, package)), *lost]
+
+
+def _among(names: Iterable[str], package: str) -> bool:
+    pattern = package if package.startswith("^") else f"^{re.escape(package)}$"
+    return any(re.search(pattern, name) for name in names)
 
 
 def _text(path: Path) -> str:

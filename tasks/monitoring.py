@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
+from . import releases
 from .addresses import bracketed
 from .deploys import deploy
 from .facts import AptPackages, HostSystem, Scrape, Scrapes, Watched, look, scraping
@@ -28,7 +30,7 @@ from .operations import (
 )
 from .resources import template
 from .settings import Settings
-from .system import account, of_this_host, packages
+from .system import account, debs_here, of_this_host, packages
 
 USER = "airflow_monitor"
 """Who the exporters run as, and the role that PostgreSQL knows by that."""
@@ -50,10 +52,13 @@ class Exporter:
     unit: str
     sign: str
     """How a line of theirs begins once all is well."""
-    packages: tuple[str, ...] = ()
-    """apt's, the one with the program first, and patterns of what it needs; none for a plugin."""
     service: str = ""
-    """The unit that the first one brings, which listens everywhere, and is masked."""
+    """The unit that comes with its program, listens everywhere, and is masked."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """apt's, the one with the program first, and what that needs; none for a plugin."""
+        return releases.APT.get(self.group, ())
 
     @property
     def name(self) -> str:
@@ -66,8 +71,6 @@ STATSD_EXPORTER = Exporter(
     "Airflow",
     "airflow-statsd-exporter.service",
     "# collectd/write_prometheus",
-    # What collectd's plugin needs is called otherwise from Debian 13 on.
-    ("collectd-core", "libprotobuf-c1", "^libmicrohttpd12(t64)?$"),
     "collectd.service",
 )
 POSTGRESQL_EXPORTER = Exporter(
@@ -75,7 +78,6 @@ POSTGRESQL_EXPORTER = Exporter(
     "PostgreSQL",
     "airflow-postgresql-exporter.service",
     "pg_up 1",
-    ("prometheus-postgres-exporter",),
     "prometheus-postgres-exporter.service",
 )
 RABBITMQ_EXPORTER = Exporter(
@@ -107,7 +109,12 @@ def deploy_monitoring(
             continue
         changed = list(broker)
         if exporter in own:
-            program(name=f"Install {exporter.packages[0]}", exporter=exporter, among=_programs(own))
+            program(
+                name=f"Install {exporter.packages[0]}",
+                exporter=exporter,
+                debs=debs_here(settings),
+                among=_programs(own),
+            )
             ran = running(
                 name=f"Run {exporter.unit}",
                 watched=_watched(exporter),
@@ -212,17 +219,17 @@ def exporters_gone(wanted: Sequence[str]) -> Commands:
 
 
 @operation()
-def program(exporter: Exporter, *, among: tuple[str, ...]) -> Commands:
+def program(exporter: Exporter, debs: Path | None, *, among: tuple[str, ...]) -> Commands:
     """Install an exporter's program, whose own service stays off.
 
-    Where the package is there already, its service is somebody's, and is left alone. ``among`` are
-    the packages of one look.
+    Where the package is there already, its service is somebody's, and is left alone. ``debs`` is
+    the folder of a bundle. ``among`` are the packages of one look.
     """
     name, *needed = exporter.packages
     if name in look(AptPackages, packages=among).installed:
         host.noop(f"{name} is installed")
         return
-    yield from packages._inner(packages=[*needed, name], masked=exporter.service)
+    yield from packages._inner(packages=[*needed, name], debs=debs, masked=exporter.service)
 
 
 @operation()

@@ -12,8 +12,11 @@ from .system import certificate_files, debs_here, of_this_host, packages
 
 UNIT = "redis-server@airflow.service"
 """Of the template in Debian's package, whose instances write below /var/lib/redis alone."""
-CONFIGURATION = "/etc/redis/redis-airflow.conf"
+_FOLDER = "/etc/redis"
+CONFIGURATION = f"{_FOLDER}/redis-airflow.conf"
 DATA = "/var/lib/redis/airflow"
+MADE = (CONFIGURATION, DATA, f"{_FOLDER}/airflow.crt", f"{_FOLDER}/airflow.key")
+"""What is there of it."""
 
 
 @deploy("Redis")
@@ -38,7 +41,7 @@ def deploy_redis(settings: Settings | None = None) -> None:
 
 def configuration(settings: Settings) -> dict[str, File]:
     """Give the instance's files; the first holds the password."""
-    certificate = certificate_files(settings, "redis", "/etc/redis", "redis")
+    certificate = certificate_files(settings, "redis", _FOLDER, "redis")
     main = template(
         "redis-airflow.conf",
         settings=settings,

@@ -186,17 +186,20 @@ DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
 }
 
 APT: Mapping[str, tuple[str, ...]] = {
-    "system": ("ca-certificates", "iproute2", "procps", "util-linux"),
+    "system": ("ca-certificates", "iproute2", "procps", "python3", "util-linux"),
     "firewall": ("nftables",),
     "postgresql": ("postgresql",),
     "rabbitmq": ("rabbitmq-server",),
     "redis": ("redis-server",),
     "pgbouncer": ("pgbouncer",),
     "proxy": ("nginx", "curl"),
+    # What collectd's plugin for Prometheus needs is called otherwise from Debian 13 on.
+    "statsd_exporter": ("collectd-core", "libprotobuf-c1", "^libmicrohttpd12(t64)?$"),
+    "postgresql_exporter": ("prometheus-postgres-exporter",),
     "client": ("postgresql-client",),
     "repository": ("git", "openssh-client"),
 }
-"""What installs them -> apt packages that are the same for every release."""
+"""What installs them -> apt packages, or patterns of them, that are the same for every release."""
 
 _WEBSERVER = Component(
     "webserver",

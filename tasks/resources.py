@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,11 +17,16 @@ def resource(name: str) -> Path:
 
 def template(name: str, **values: object) -> str:
     """Render ``templates/<name>.j2``; a value that the template lacks is an error."""
-    environment = Environment(
+    return _environment().get_template(f"{name}.j2").render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """Give what keeps the templates that it has compiled: each host needs them again."""
+    return Environment(
         loader=FileSystemLoader(_ROOT / "templates"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(f"{name}.j2").render(**values)

@@ -766,8 +766,6 @@ class Settings(BaseModel):
             return None
         if self.airflow_wheelhouse:
             return "airflow_bundle has wheels, too: leave airflow_wheelhouse out"
-        if exporters := self.topology.components & set(releases.EXPORTERS):
-            return f"airflow_bundle has no packages of a {min(exporters)}: leave that group out"
         if not self.bundle.wheels.is_dir():
             return (
                 f"there is no airflow_bundle {self.bundle.folder}: make it with {self._filling()}"

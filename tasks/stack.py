@@ -22,6 +22,7 @@ from .python import deploy_environment, deploy_link
 from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
 from .releases import PGBOUNCER
+from .reports import deploy_reports
 from .settings import Settings
 from .system import deploy_system, of_this_host
 from .upgrade import deploy_arrived, deploy_leaving, release_before
@@ -68,6 +69,8 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_services(settings, changed=changed)
     if settings.airflow_components:
         deploy_housekeeping(settings)
+    else:
+        deploy_reports(settings)
     barrier(name="Wait for the services")
     deploy_proxy(settings)
     if settings.airflow_components and before:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping, monitoring, proxy, redis, repository
-from .airflow import REPORTS, every_unit
+from . import firewall, housekeeping, monitoring, proxy, redis, reports, repository
+from .airflow import every_unit
 from .connection import held
 from .deploys import deploy
 from .facts import (
@@ -44,8 +44,7 @@ _UNITS = (
 _FILES = (
     ENVIRONMENT,
     "/usr/local/bin/airflow",
-    "/etc/systemd/system/airflow-report@.service",
-    *REPORTS.values(),
+    *reports.MADE,
     monitoring.STATSD,
     FIREWALL_RULES,
     firewall.NEW_RULES,
@@ -90,7 +89,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
     if "redis" in settings.topology.components:
         instance_gone(name="Stop Redis")
-        absent(name="Remove what Redis has", paths=(redis.CONFIGURATION, redis.DATA))
+        absent(name="Remove what Redis has", paths=redis.MADE)
 
 
 @operation()

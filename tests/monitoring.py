@@ -24,6 +24,12 @@ apt-get install -qq --no-install-recommends -o Dpkg::Options::=--force-confold p
 cp /usr/share/doc/prometheus/examples/console_libraries/* /etc/prometheus/console_libraries/
 systemctl restart prometheus
 """
+ASK = "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+
+
+def metrics(host: Host, port: int) -> str:
+    """Read what an exporter has on its own host."""
+    return host.ssh("bash", input=ASK.format(port)).stdout
 
 
 @dataclass

@@ -91,3 +91,7 @@ UPDATE connection SET password = 'x' WHERE conn_id = 'lake';
 DELETE FROM variable WHERE key = 'limits';
 UPDATE slot_pool SET slots = 0 WHERE pool = 'wide';
 """
+ROLE_DRIFT = """
+UPDATE ab_user SET email = 'x@example.com', password = 'x', active = false WHERE username = 'ann';
+DELETE FROM ab_permission_view_role WHERE role_id = (SELECT id FROM ab_role WHERE name = 'Analyst');
+"""

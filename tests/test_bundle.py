@@ -14,9 +14,11 @@ import pytest
 from tests.cli import ROOT, Deployment, sudo_user
 from tests.host_image import CACHE
 from tests.hosts import TESTS, Host, Network
+from tests.monitoring import metrics
 from tests.rest import Airflow
 
 PORTS = {"http": 80, "https": 443}
+EXPORTERS = "statsd_exporter = postgresql_exporter = [host]\n"
 APT_STATE = "find /etc/apt/sources* /var/lib/apt/lists -type f | sort | xargs sha256sum"
 
 
@@ -52,8 +54,10 @@ def test_a_host_without_a_way_out_gets_everything_from_a_bundle(host: Host, tmp_
     before = host.ssh(APT_STATE).stdout
     secrets = tmp_path / "secrets.json"
     data = {"airflow_bundle": str(folder), "airflow_secrets_file": str(secrets)}
+    inventory = tmp_path / "watched.py"
+    inventory.write_text((ROOT / "inventories/single.py").read_text() + EXPORTERS)
     deployment = Deployment(
-        "inventories/single.py",
+        str(inventory),
         {**sudo_user(host), **data},
         environment={"AIRFLOW_HOST": host.address},
     )
@@ -64,6 +68,8 @@ def test_a_host_without_a_way_out_gets_everything_from_a_bundle(host: Host, tmp_
     password = json.loads(secrets.read_text())["airflow_admin_password"]
     airflow = Airflow(host.address, password, "3.3.2")
     assert airflow.run("example_three_tasks")[1] == "success"
+    for port, sign in ((9103, "collectd_"), (9187, "pg_up 1")):
+        assert sign in metrics(host, port)
     assert deployment.run().changed == []
     assert host.ssh(APT_STATE).stdout == before
     left = host.ssh("ls -d /var/lib/pyinfra-airflow /opt/airflow/wheels", check=False)

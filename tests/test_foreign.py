@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,9 @@ import pytest
 from tasks import certificates
 from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.hosts import Host, Network
+from tests.monitoring import metrics
+from tests.receivers import Receivers
+from tests.reports import check_server_reports
 from tests.rest import Airflow
 from tests.verify import verify
 
@@ -20,7 +23,9 @@ QUOTED = "p%40ss%2Fw%3Ard%252F%23%3F"
 SERVERS = """
 hosts = [{name!r}]
 postgresql = rabbitmq = redis = hosts
+postgresql_exporter = rabbitmq_exporter = hosts
 """
+REPORTS = "/etc/airflow/reports.env"
 ADMINISTRATORS = """
 set -e
 su postgres -c 'psql -q' <<< "CREATE ROLE boss LOGIN CREATEROLE CREATEDB PASSWORD 'let-me-in'"
@@ -39,6 +44,8 @@ class Stack:
     """A host with servers, and one that runs Airflow with them."""
 
     servers: Host
+    below: Deployment
+    """That of the servers."""
     host: Host
     deployment: Deployment
     airflow: Airflow
@@ -53,12 +60,14 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    network: Network, receivers: Receivers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("foreign")
     servers = network.host("servers", distribution="bookworm")
     host = network.host("flow", distribution="bookworm")
-    made = _deploy_servers(servers, host, folder)
-    ca = certificates.folder(made) / "ca.crt"
+    below = _deploy_servers(servers, host, receivers, folder)
+    ca = certificates.folder(folder / ".secrets/servers.json") / "ca.crt"
     inventory = folder / "flow.py"
     text = (ROOT / "inventories/single.py").read_text()
     inventory.write_text(text.replace("postgresql = rabbitmq = [host]\n", ""))
@@ -86,13 +95,13 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert run.code == 0, run.output
     secrets = json.loads((folder / ".secrets/flow.json").read_text())
     airflow = Airflow(host.address, secrets["airflow_admin_password"], "3.3.2")
-    yield Stack(servers, host, deployment, airflow, refused, administrators, run)
+    yield Stack(servers, below, host, deployment, airflow, refused, administrators, run)
     network.drop(host)
     network.drop(servers)
 
 
-def _deploy_servers(servers: Host, host: Host, folder: Path) -> Path:
-    """Deploy database and brokers with TLS, and give the file of their secrets."""
+def _deploy_servers(servers: Host, host: Host, receivers: Receivers, folder: Path) -> Deployment:
+    """Deploy database and brokers with TLS."""
     inventory = folder / "servers.py"
     inventory.write_text(SERVERS.format(name=servers.address))
     names = ("postgresql", "rabbitmq", "redis")
@@ -103,6 +112,7 @@ def _deploy_servers(servers: Host, host: Host, folder: Path) -> Path:
             **{f"{name}_allow": [host.address] for name in names},
             **{f"{name}_tls": True for name in names},
             "redis_password": PASSWORD,
+            **receivers.settings,
         },
     )
     plan, run = deployment.dry(), deployment.run()
@@ -110,7 +120,7 @@ def _deploy_servers(servers: Host, host: Host, folder: Path) -> Path:
     assert plan.planned == run.changed
     assert deployment.run().changed == []
     servers.ssh("bash", input=ADMINISTRATORS)
-    return folder / ".secrets/servers.json"
+    return deployment
 
 
 def test_what_is_missing_is_named_with_its_mend(stack: Stack) -> None:
@@ -130,6 +140,11 @@ def test_what_is_missing_is_made_by_an_administrators_login(stack: Stack) -> Non
     assert stack.psql("SELECT rolname FROM pg_roles WHERE rolsuper") == ["postgres"]
     permissions = stack.servers.ssh("rabbitmqctl -q list_permissions -p flow").stdout
     assert "flow\t.*\t.*\t.*" in permissions
+
+
+def test_exporters_watch_servers_without_airflow_beside_them(stack: Stack) -> None:
+    assert "pg_up 1" in metrics(stack.servers, 9187)
+    assert "rabbitmq_build_info" in metrics(stack.servers, 15692)
 
 
 def test_nothing_of_ours_is_installed_for_them(stack: Stack) -> None:
@@ -187,3 +202,32 @@ def test_redis_is_a_broker_too(stack: Stack) -> None:
     login = "read -r REDISCLI_AUTH && export REDISCLI_AUTH"
     clients = stack.servers.ssh(f"{login} && {ask} client list", input=f"{PASSWORD}\n").stdout
     assert f"addr={stack.host.address}:" in clients
+
+
+@pytest.mark.parametrize("unit", ["redis-server@airflow.service", "postgresql@*.service"])
+def test_a_server_without_airflow_beside_it_reports_its_crash(
+    stack: Stack, receivers: Receivers, unit: str
+) -> None:
+    check_server_reports(receivers, stack.servers, unit)
+    told = "cat /var/lib/airflow-report/reported; journalctl -q -o cat -t airflow-report"
+    assert (
+        f"host={stack.servers.address} error=the unit has failed" in stack.servers.ssh(told).stdout
+    )
+    mode, text = stack.servers.ssh(f"stat -c %a {REPORTS}; cat {REPORTS}").stdout.split("\n", 1)
+    assert mode == "600"
+    assert "AIRFLOW__SMTP__SMTP_PASSWORD" in text
+    run = stack.below.run()
+    mended = [] if unit.startswith("redis") else ["PostgreSQL | Run the server"]
+    assert run.changed == mended
+
+
+def test_an_uninstall_leaves_nothing_on_a_host_of_servers_alone(stack: Stack) -> None:
+    uninstall = replace(stack.below, deploy="tasks.deploy_uninstall")
+    run = uninstall.run(airflow_uninstall_data=True)
+    assert run.code == 0, run.output
+    paths = "/etc/systemd/system /etc/airflow* /opt /var/lib/private /var/lib/redis /etc/redis"
+    found = stack.servers.ssh(f"find {paths} 2>/dev/null || true").stdout
+    assert [path for path in found.splitlines() if "airflow" in path] == []
+    assert "airflow" not in stack.servers.ssh("rabbitmqctl -q list_vhosts; nft list ruleset").stdout
+    assert "15692" not in stack.servers.ssh("ss -Hltn").stdout
+    assert uninstall.run(airflow_uninstall_data=True).changed == []

@@ -17,6 +17,7 @@ from tasks import certificates
 from tests.browser import chromium, log_in, shows
 from tests.cli import ROOT, Deployment, Run, sudo_users
 from tests.hosts import Host, Network
+from tests.monitoring import metrics
 from tests.rest import Airflow
 from tests.verify import verify
 from tests.waiting import until
@@ -63,7 +64,7 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     shutil.copy(ROOT / "files/dags/example_three_tasks.py", dags)
     hosts = {name: network.host(name, distribution=DISTRIBUTION) for name in NAMES}
     inventory = folder / "prod.py"
-    text = (ROOT / "inventories/prod.py").read_text()
+    text = (ROOT / "inventories/prod.py").read_text() + 'statsd_exporter = ["scheduler1"]\n'
     for name, host in hosts.items():
         text = re.sub(rf'\("{name}", {{"ssh_hostname": "[^"]+"', _entry(name, host), text)
     inventory.write_text(text)
@@ -235,6 +236,20 @@ def _answers(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_the_exporter_takes_metrics_of_every_host_of_airflow_and_of_nobody_else(
+    stack: Stack,
+) -> None:
+    def came() -> set[str]:
+        return set(re.findall(r"airflow\.from_(\w+)", metrics(exporter, 9103)))
+
+    exporter = stack.hosts["scheduler1"]
+    for name in ("data1", "worker1", "web1"):
+        send = f"printf 'airflow.from_{name}:1|c' > /dev/udp/{exporter.address}/8125"
+        stack.hosts[name].ssh("bash", input=send)
+    until(lambda: len(came()) > 1, 30, "metrics of two hosts")
+    assert came() == {"worker1", "web1"}
 
 
 def test_a_firewall_that_would_shut_this_machine_out_is_taken_back(stack: Stack) -> None:

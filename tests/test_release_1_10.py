@@ -15,7 +15,7 @@ from tests.airflow_1_10 import Airflow
 from tests.cli import Deployment
 from tests.hosts import Host, Network
 from tests.receivers import Receivers
-from tests.reports import check_task_reports
+from tests.reports import REASON
 from tests.test_walkthrough import FAILING_DAG
 from tests.verify import verify
 
@@ -153,12 +153,8 @@ def test_a_failing_task_s_traceback_is_on_its_log_page(stack: Stack) -> None:
     page = stack.airflow.log_page("failing", "fail", date)
     assert "Traceback" in page
     assert "the reason that a person looks for" in page
-
-
-def test_failures_are_reported_once_an_hour_with_a_count(
-    stack: Stack, receivers: Receivers
-) -> None:
-    check_task_reports(receivers, stack.host, lambda: stack.airflow.run("failing"))
+    told = stack.host.ssh("journalctl -q -o cat -t airflow-report").stdout
+    assert re.search(rf"^dag=failing task=fail .* error={re.escape(REASON)}", told, re.M)
 
 
 def test_flower_asks_for_the_administrator_s_login(stack: Stack) -> None:
@@ -229,11 +225,3 @@ def test_no_secret_is_shown_or_readable_by_others(stack: Stack) -> None:
 
 def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> None:
     assert verify(stack.deployment).wrong == set()
-
-
-def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:
-    stack.host.restart()
-    airflow = stack.airflow
-    date = airflow.trigger("example_three_tasks")
-    assert airflow.finish("example_three_tasks", date) == "success"
-    assert stack.deployment.dry().planned == []

@@ -11,7 +11,7 @@ import requests
 
 from tasks.secrets import GENERATORS
 from tests import objects
-from tests.cli import Deployment, Run, sudo_user
+from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.deliveries import (
     check_broken_files,
     check_many_files,
@@ -35,12 +35,14 @@ DAGS = Path(__file__).parent / "dags"
 AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"
 SUDO_PASSWORD = "let-me-in"
 # Remote commands of a run on a host that is as it should be; one more holds the host.
-COMMANDS = 24
+POOLED_COMMANDS = 27
 # Those of the host that also tells how it is: its exporters and its firewall.
 MONITORED_COMMANDS = 35
-# The case on which what all releases share is tried, with everything that watches it.
+# The case on which what all releases share is tried, with everything that watches it; the other
+# one has PgBouncer.
 NEWEST = ("3.3.2", "bookworm")
-CASES = [NEWEST, ("2.11.2", "bookworm")]  # test_upgrade has Debian 13
+# test_upgrade has 2.11.2 as well, and Debian 13.
+CASES = [NEWEST, pytest.param(("2.11.2", "bookworm"), marks=pytest.mark.sweep)]
 
 
 def _named(case: tuple[str, str]) -> str:
@@ -84,8 +86,10 @@ def stack(
     prometheus = (
         Prometheus(network.host("prometheus", distribution="bookworm")) if monitored else None
     )
+    pooled = secrets.with_name("pooled.py")
+    pooled.write_text((ROOT / "inventories/single.py").read_text() + "pgbouncer = [host]\n")
     deployment = Deployment(
-        "inventories/monitored.py" if monitored else "inventories/single.py",
+        "inventories/monitored.py" if monitored else str(pooled),
         {**user, "airflow_secrets_file": str(secrets), **receivers.settings},
         environment={
             "AIRFLOW_HOST": host.address,
@@ -133,6 +137,7 @@ def test_failures_are_reported_once_an_hour_with_a_count(
     check_task_reports(receivers, stack.host, lambda: stack.airflow.run("failing"))
 
 
+@newest
 def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -> None:
     check_unit_reports(receivers, stack.host, "airflow-triggerer")
 
@@ -148,14 +153,8 @@ def test_objects_in_code_are_there_after_the_first_run(stack: Stack) -> None:
     assert stack.deployment.dry(**stack.objects).planned == []
 
 
-ROLE_DRIFT = """
-UPDATE ab_user SET email = 'x@example.com', password = 'x', active = false WHERE username = 'ann';
-DELETE FROM ab_permission_view_role WHERE role_id = (SELECT id FROM ab_role WHERE name = 'Analyst');
-"""
-
-
 def test_objects_changed_by_hand_are_mended_and_named(stack: Stack) -> None:
-    objects.sql(stack.host, objects.DRIFT + ROLE_DRIFT)
+    objects.sql(stack.host, objects.DRIFT + objects.ROLE_DRIFT)
     plan = stack.deployment.dry(**stack.objects)
     run = stack.deployment.show("-y", "--diff", **stack.objects)
     assert (plan.planned, run.code) == (objects.STEPS, 0)
@@ -251,6 +250,7 @@ def test_no_secret_was_seen_while_the_host_was_deployed(stack: Stack) -> None:
     assert shown(secrets, stack.run.output) == []
 
 
+@newest
 def test_no_option_and_no_failure_shows_a_secret(stack: Stack) -> None:
     secrets = {name: stack.secrets[name] for name in GENERATORS}
     given = secrets | stack.objects
@@ -272,6 +272,7 @@ def test_no_option_and_no_failure_shows_a_secret(stack: Stack) -> None:
     assert stack.deployment.run().code == 0
 
 
+@newest
 def test_a_wrong_sudo_password_ends_the_run(stack: Stack) -> None:
     run = stack.deployment.show("-y", _sudo_password="wrong")
     assert run.code != 0
@@ -333,7 +334,7 @@ def test_a_run_that_changes_nothing_sends_few_commands(stack: Stack) -> None:
     run = stack.deployment.show("-y", "-vv")
     assert run.code == 0, run.output
     commands = [line for line in run.output.splitlines() if ">>> " in line]
-    assert len(commands) <= (MONITORED_COMMANDS if stack.prometheus else COMMANDS)
+    assert len(commands) <= (MONITORED_COMMANDS if stack.prometheus else POOLED_COMMANDS)
 
 
 def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> None:
@@ -343,7 +344,6 @@ def test_verifying_runs_a_task_on_the_worker_and_reads_its_log(stack: Stack) -> 
 @newest
 def test_prometheus_scrapes_everything_and_no_stranger_does(stack: Stack) -> None:
     prometheus = stack.prometheus
-    assert prometheus
     assert prometheus
     prometheus.start(stack.host.address)
     everything = {"airflow": "up", "postgresql": "up", "rabbitmq": "up"}
@@ -392,6 +392,7 @@ def test_the_journal_is_bounded(stack: Stack) -> None:
     assert "max 512.0M" in said
 
 
+@newest
 def test_the_host_comes_up_again_by_itself(stack: Stack) -> None:
     stack.host.restart()
     assert stack.airflow.run("example_three_tasks")[1] == "success"

@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from tasks import certificates
+from tests import objects
 from tests.cli import ROOT, Deployment, sudo_user, sudo_users
 from tests.hosts import Host, Network
 from tests.housekeeping import check_nightly
+from tests.reports import REASON
 from tests.rest import Airflow
 from tests.verify import verify
 from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 
+FAILING = Path(__file__).parent / "dags/failing.py"
 OLD, NEW = "2.11.2", "3.3.2"
 SECRET = "only-with-the-key"
 LATER = "only-with-the-next-key"
@@ -29,7 +33,7 @@ SERVICES = "systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic 'airf
 LEFT = ["PostgreSQL | Shut out who needs the database no more"]
 
 
-# A host that runs everything, and a worker beside it.
+# A host that runs everything, behind a proxy, and a worker beside it.
 INVENTORY = """
 import os
 hosts = (
@@ -40,10 +44,13 @@ hosts = (
         "airflow_dags": "files/dags",
     }},
 )
-postgresql = rabbitmq = ["upgrade"]
+postgresql = rabbitmq = proxy = ["upgrade"]
 api_server = scheduler = dag_processor = triggerer = ["upgrade"]
 worker = ["upgrade", "second"]
 """
+
+AROUND_PORTS = {80, 443, 8080, 8081, 9103, 9187}
+AROUND = "pgbouncer = proxy = statsd_exporter = postgresql_exporter = [host]\n"
 
 
 @dataclass
@@ -64,9 +71,10 @@ class Stack:
         return replace(self.deployment, environment=environment, deploy=deploy)
 
     def airflow(self, release: str) -> Airflow:
-        """Use it by the API of a release."""
+        """Use it by the API of a release, through the proxy."""
         password = json.loads(self.secrets.read_text())["airflow_admin_password"]
-        return Airflow(self.host.address, password, release)
+        certificate = certificates.folder(self.secrets) / "ca.crt"
+        return Airflow(self.host.address, password, release, certificate=certificate)
 
     def query(self, sql: str) -> list[str]:
         """Ask the metadata database, as PostgreSQL's superuser."""
@@ -259,7 +267,8 @@ def test_a_rotation_of_keys_that_was_killed_is_finished_by_the_next(
     assert finished.code == 0, finished.output
     assert f"{stack.key},{before}" == both
     assert Fernet(stack.key).decrypt(stack.stored().encode()).decode() == SECRET
-    stack.check(OLD, runs, LEFT)
+    assert SECRET in stack.shown()
+    assert stack.of(OLD).dry().planned == LEFT
 
 
 def test_a_restore_over_data_asks_for_consent(stack: Stack, backup: Path) -> None:
@@ -297,19 +306,47 @@ def test_with_consent_a_restore_brings_back_what_there_was(
     stack.check(OLD, runs)
 
 
+def test_the_old_release_has_its_objects_in_code_too(stack: Stack, tmp_path: Path) -> None:
+    declared = objects.declared(tmp_path, roles=True)
+    for drift in ("", objects.DRIFT + objects.ROLE_DRIFT):
+        objects.sql(stack.host, drift)
+        plan, run = stack.of(OLD).dry(**declared), stack.of(OLD).run(**declared)
+        assert (plan.planned, run.changed) == (objects.STEPS, objects.STEPS)
+        objects.check(stack.host)
+    airflow = stack.airflow(OLD)
+    ann = airflow.session(objects.SECRETS["login"], "ann")
+    assert ann.get(f"{airflow.api}/dags", timeout=60).ok
+    assert stack.of(OLD).run(**declared).changed == []
+
+
+def test_the_old_release_tells_why_a_task_failed(stack: Stack) -> None:
+    hosts = (stack.host, *stack.workers)
+    path = "/var/lib/airflow/dags/failing.py"
+    for host in hosts:
+        host.ssh(f"cat > {path} && chmod 644 {path}", input=FAILING.read_text())
+    run, state = stack.airflow(OLD).run("failing")
+    assert state == "failed"
+    assert REASON in stack.airflow(OLD).log("failing", run, "fail")
+    told = [host.ssh("journalctl -q -o cat -t airflow-report").stdout for host in hosts]
+    assert f"error={REASON}" in "".join(told)
+
+
 @pytest.fixture(scope="module")
 def restored(
     network: Network,
     tmp_path_factory: pytest.TempPathFactory,
     backup: Path,
 ) -> Iterator[Stack]:
-    """Restore the old release's backup onto another host, in the new release, with PgBouncer."""
+    """Restore the old release's backup onto another host, in the new release, with all around."""
     folder = tmp_path_factory.mktemp("restored")
-    inventory = folder / "pooled.py"
-    inventory.write_text((ROOT / "inventories/single.py").read_text() + "pgbouncer = [host]\n")
+    inventory = folder / "around.py"
+    inventory.write_text((ROOT / "inventories/single.py").read_text() + AROUND)
     host = network.host("restored", distribution="trixie")
     secrets = folder / "secrets.json"
-    data = {**sudo_user(host), "airflow_secrets_file": str(secrets)}
+    data = {
+        **sudo_user(host), "airflow_secrets_file": str(secrets), "airflow_health_port": 8081,
+        "postgresql_tls": True,
+    }  # fmt: skip
     deployment = Deployment(str(inventory), data, {"AIRFLOW_HOST": host.address})
     restored = Stack(host, deployment, secrets, folder)
     run = restored.of(NEW, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
@@ -338,7 +375,8 @@ def test_a_new_fernet_key_reads_what_the_old_one_has_written(
     assert restored.stored() != password
     assert Fernet(restored.key).decrypt(restored.stored().encode()).decode() == SECRET
     assert before not in restored.host.ssh("cat /etc/airflow/secrets.env").stdout
-    restored.check(NEW, runs)
+    assert SECRET in restored.shown()
+    assert restored.of(NEW).dry().planned == []
 
 
 def test_old_runs_and_logs_go_at_night_where_that_is_asked_for(restored: Stack) -> None:
@@ -364,6 +402,8 @@ def test_an_uninstall_leaves_the_data_unless_it_is_told(restored: Stack) -> None
     left = "ls -d /opt/airflow /usr/local/bin/airflow /etc/systemd/system/airflow-* 2>/dev/null"
     assert host.ssh(f"{left} || true").stdout == ""
     assert "airflow" not in host.ssh("systemctl list-units --all --plain 'airflow*'").stdout
+    listening = host.ssh("ss -Hltn | awk '{print $4}'").stdout.split()
+    assert {int(each.rpartition(":")[2]) for each in listening}.isdisjoint(AROUND_PORTS)
     assert restored.query(RUNS) == before
     assert "secrets.env" in host.ssh("ls /etc/airflow /var/lib/airflow/dags").stdout
 
