@@ -15,7 +15,12 @@ UNIT = "redis-server@airflow.service"
 _FOLDER = "/etc/redis"
 CONFIGURATION = f"{_FOLDER}/redis-airflow.conf"
 DATA = "/var/lib/redis/airflow"
-MADE = (CONFIGURATION, DATA, f"{_FOLDER}/airflow.crt", f"{_FOLDER}/airflow.key")
+MADE = (
+    CONFIGURATION,
+    DATA,
+    *(f"{_FOLDER}/airflow.{kind}" for kind in ("crt", "key")),
+    f"/etc/systemd/system/{UNIT}.d",
+)
 """What is there of it."""
 
 
