@@ -40,6 +40,12 @@ class Run:
         return [step["name"] for step in self.report["plan"]]
 
     @property
+    def commands(self) -> int:
+        """Count the remote commands of a run with -vv, but for the one that holds the host."""
+        assert self.code == 0, self.output
+        return sum(">>> " in line for line in self.output.splitlines())
+
+    @property
     def changed(self) -> list[str]:
         """Names of the operations that a run carried out."""
         assert self.code == 0, self.output

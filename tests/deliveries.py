@@ -67,7 +67,7 @@ def check_many_files(deployment: Deployment, host: Host, path: Path) -> None:
     """One changed file and thousands of new ones: as many commands, private, and gone again."""
     folder, deployment = folder_with(deployment, path)
     (folder / "one.txt").write_text("one")
-    one = _commands(deployment.show("-y", "-vv"))
+    one = deployment.show("-y", "-vv").commands
     for number in range(MANY):
         file = folder / f"part{number % 20}" / f"module {number}.py"
         file.parent.mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ def check_many_files(deployment: Deployment, host: Host, path: Path) -> None:
     run = deployment.show("-y", "-vv")
     print(f"{MANY} files took {time.monotonic() - begin:.1f} s")
     assert plan.planned == [f"{DELIVER}{folder}"]
-    assert (_commands(run), _modes(host, "f")) == (one, [f"{MANY} 640 root:airflow"])
+    assert (run.commands, _modes(host, "f")) == (one, [f"{MANY} 640 root:airflow"])
     assert _modes(host, "d") == ["20 755 root:airflow"]
     assert host.ssh(f"cat '{HOME}/dags/part3/module 3.py'").stdout == "NUMBER = 3\n" * 100
     assert deployment.dry().planned == []
@@ -90,15 +90,10 @@ def check_many_files(deployment: Deployment, host: Host, path: Path) -> None:
         shutil.rmtree(part)
     (folder / "one.txt").unlink()
     gone = deployment.show("-y", "-vv")
-    assert _commands(gone) == one
+    assert gone.commands == one
     assert _modes(host, "f") == []
     assert host.ssh(f"cat {HOME}/dags/part3/mine.txt; rm -r {HOME}/dags/part*").stdout == "mine\n"
     assert host.ssh(f"ls -d {HOME}/dags.*").stdout == f"{HOME}/dags.delivered\n"
-
-
-def _commands(run: Run) -> int:
-    assert run.code == 0, run.output
-    return len([line for line in run.output.splitlines() if ">>> " in line])
 
 
 def _modes(host: Host, kind: str) -> list[str]:

@@ -28,6 +28,9 @@ LONG = (
     "Database | Bring the schema to the release",
     "Services | Wait until the API server works",
 )
+# Remote commands of a run on a host that is as it should be: each is a round trip, whatever the
+# machine. One more holds the host.
+COMMANDS = 24
 # What a deploy leaves, with owners and modes, but without what Python compiles and when.
 LISTING = r"""
 find /etc/airflow /etc/postgresql /etc/rabbitmq /etc/systemd/system /opt/airflow /usr/local/bin \
@@ -133,6 +136,7 @@ def test_a_deploy_killed_at_some_steps_gets_there(fresh: Callable[[str], Fresh])
     points = host.points()
     drawn = sorted(random.Random("killed").sample(range(len(points)), 6))
     heal(host, zip((points[number] for number in drawn), cycle(KILLS), strict=False))
+    assert host.deployment.show("-y", "-vv").commands <= COMMANDS
 
 
 @pytest.mark.sweep

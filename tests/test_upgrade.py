@@ -30,7 +30,11 @@ RUNS = "SELECT dag_id, run_id, state FROM dag_run WHERE dag_id NOT LIKE 'verify%
 SERVICES = "systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic 'airflow-*.service'"
 
 # What the newer release was let in by stays until the next run of the older one.
-LEFT = ["PostgreSQL | Shut out who needs the database no more"]
+LEFT = [
+    "Firewall | Write /etc/airflow-firewall.nft",
+    "Firewall | Load the rules",
+    "PostgreSQL | Shut out who needs the database no more",
+]
 
 
 # A host that runs everything, behind a proxy, and a worker beside it.
