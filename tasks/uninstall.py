@@ -77,13 +77,14 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         name="Remove DAGs, logs and keys",
         paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME),
     )
-    no_account(name="Remove the user airflow", user="airflow")
-    no_account(name=f"Remove the user {repository.USER}", user=repository.USER)
+    for user in host.loop(("airflow", repository.USER, monitoring.USER)):
+        no_account(name=f"Remove the user {user}", user=user)
     parts = roles(settings)
     if "postgresql" in settings.topology.components:
         pool_absent(name="Remove PgBouncer's pool")
         names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)
-        no_databases(name="Drop the databases", databases=names, roles=tuple(parts.values()))
+        every = (*parts.values(), monitoring.USER)
+        no_databases(name="Drop the databases", databases=names, roles=every)
     if "rabbitmq" in settings.topology.components:
         no_vhost(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)

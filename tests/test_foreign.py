@@ -228,6 +228,8 @@ def test_an_uninstall_leaves_nothing_on_a_host_of_servers_alone(stack: Stack) ->
     paths = "/etc/systemd/system /etc/airflow* /opt /var/lib/private /var/lib/redis /etc/redis"
     found = stack.servers.ssh(f"find {paths} 2>/dev/null || true").stdout
     assert [path for path in found.splitlines() if "airflow" in path] == []
-    assert "airflow" not in stack.servers.ssh("rabbitmqctl -q list_vhosts; nft list ruleset").stdout
+    listed = "rabbitmqctl -q list_vhosts; nft list ruleset; getent passwd"
+    assert "airflow" not in stack.servers.ssh(listed).stdout
+    assert stack.psql("SELECT rolname FROM pg_roles WHERE rolname ~ 'airflow'") == []
     assert "15692" not in stack.servers.ssh("ss -Hltn").stdout
     assert uninstall.run(airflow_uninstall_data=True).changed == []
