@@ -75,14 +75,18 @@ class Folder:
     mode: str = "755"
 
 
-def place(wanted: Mapping[str, File | Folder]) -> None:
-    """Bring files and folders to what they should be: a step for each, and one look for all."""
+def place(wanted: Mapping[str, File | Folder], *, among: Iterable[str] = ()) -> None:
+    """Bring files and folders to what they should be: a step for each, and one look for all.
+
+    ``among`` are the paths of that look, where it has more of them.
+    """
+    every = tuple(among or wanted)
     for path in host.loop(wanted):
         entry = wanted[path]
         if isinstance(entry, Folder):
-            folder(name=f"Create {path}", path=path, wanted=entry, among=tuple(wanted))
+            folder(name=f"Create {path}", path=path, wanted=entry, among=every)
         else:
-            file(name=f"Write {path}", path=path, wanted=entry, among=tuple(wanted))
+            file(name=f"Write {path}", path=path, wanted=entry, among=every)
 
 
 @operation()

@@ -40,10 +40,11 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     if settings.rabbitmq_tls:
         # The key is there before the package, which would make the user.
         account(name="Create the user rabbitmq", user="rabbitmq", home=_HOME, shell=_SHELL)
-    plugged = metrics_plugin(name="Enable what RabbitMQ is asked for", wanted=metered(settings))
     # Debian's package gives its folder to the broker's user.
     folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
-    place({**folders, **files})
+    place(folders, among=(*folders, *files))
+    plugged = metrics_plugin(name="Enable what RabbitMQ is asked for", wanted=metered(settings))
+    place(files, among=(*folders, *files))
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(
         name="Install the broker", packages=releases.APT["rabbitmq"], debs=debs_here(settings)
@@ -138,7 +139,6 @@ def metrics_plugin(*, wanted: bool) -> Commands:
         host.noop("RabbitMQ's plugins are as they should be")
         return
     plugins = [name for name in have.plugins if name != _PLUGIN] + [_PLUGIN] * wanted
-    yield f"mkdir -p {CONFIGURATION}"
     path = f"{CONFIGURATION}/enabled_plugins"
     yield from written(path, File(f"[{','.join(plugins)}].\n"), None)
 
