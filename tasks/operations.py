@@ -175,14 +175,15 @@ def running(
     ``texts`` are what steps before this one write to the files that it reads: so a plan sees the
     restart that this brings. ``changed`` are further steps that it has to follow. File times also
     bring the restart that a broken run left undone. ``installed`` is the step that installs the
-    unit, if that also enables and starts it, and if what it reads is there before. ``among`` are
-    the units of one look. ``reload`` is a command that has a running one read its files anew, in
-    the place of a restart.
+    unit, if that also enables and starts it, and if what it reads and ``changed`` come before.
+    ``among`` are the units of one look. ``reload`` is a command that has a running one read its
+    files anew, in the place of a restart.
     """
     unit = watched.unit
     if installed and not installed.is_complete() and installed.will_change:
         host.noop(f"{unit} is started by its package")
         return
+    new = installed is not None and will_have_changed([installed])
     have = look(Units, watched=among or (watched,)).get(unit, NO_UNIT)
     if have.drop_ins:
         host.log(f"{unit} is also changed by {', '.join(have.drop_ins)}: left alone", logger.info)
@@ -194,7 +195,7 @@ def running(
     commands = []
     if not have.enabled:
         commands.append(f"systemctl enable {unit}")
-    stale = bool(have.newer or rewritten or will_have_changed(changed))
+    stale = bool(have.newer or rewritten or (will_have_changed(changed) and not new))
     if stale and have.active and reload:
         commands.append(reload)
     elif stale or not have.active:
