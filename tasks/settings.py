@@ -757,7 +757,7 @@ class Settings(BaseModel):
             setting, command = f"airflow_bundle {self.bundle.folder}", self._filling()
         else:
             setting = f"airflow_wheelhouse {wheelhouse.place}"
-            command = f"scripts/wheelhouse {self.airflow_version}"
+            command = shlex.join(["scripts/wheelhouse", self.airflow_version, *self._more_extras])
         return f"{setting} lacks {', '.join(missing)}: fill it with {command}"
 
     def _bundled(self) -> str | None:
@@ -787,9 +787,14 @@ class Settings(BaseModel):
     def _filling(self, distribution: str | None = None) -> str:
         """Give the command that fills the bundle, for a distribution that would do or this one."""
         distribution = distribution or releases.fitting(self.release)[0]
-        extras = [word for extra in self.airflow_extras for word in ("--extra", extra)]
-        words = ["--release", self.airflow_version, "--distribution", distribution, *extras]
-        return shlex.join(["scripts/bundle", str(self.airflow_bundle), *words])
+        words = ["--release", self.airflow_version, "--distribution", distribution]
+        return shlex.join(["scripts/bundle", str(self.airflow_bundle), *words, *self._more_extras])
+
+    @property
+    def _more_extras(self) -> list[str]:
+        """The options for the extras that not every stack of the release needs."""
+        more = [extra for extra in self.extras if extra not in self.release.needed_extras]
+        return [word for extra in more for word in ("--extra", extra)]
 
     def _servers(self) -> str | None:
         for part in ("postgresql", self.broker) if self.airflow_components else ():

@@ -48,7 +48,7 @@ def ways_out(host: Host) -> list[str]:
 @pytest.mark.docker
 def test_a_host_without_a_way_out_gets_everything_from_a_bundle(host: Host, tmp_path: Path) -> None:
     folder = CACHE / "bundle"  # what the tests before this one have fetched is still there
-    words = ["--release", "3.3.2", "--distribution", "Debian 12"]
+    words = ["--release", "3.3.2", "--distribution", "Debian 12", "--extra", "statsd"]
     subprocess.run([sys.executable, "scripts/bundle", str(folder), *words], cwd=ROOT, check=True)
     assert ways_out(host) == []
     before = host.ssh(APT_STATE).stdout
