@@ -526,6 +526,7 @@ def test_a_worker_that_is_no_more_leaves_neither_a_service_nor_a_queue(stack: St
     assert stack.hosts["data1"].ssh(left).stdout == ""
 
 
+@pytest.mark.sweep
 def test_a_pgbouncer_that_is_no_more_is_stopped_once_nobody_needs_it(stack: Stack) -> None:
     text = stack.inventory.read_text()
     stack.inventory.write_text(text.replace('pgbouncer = ["data1"]\n', ""))

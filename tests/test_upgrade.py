@@ -368,6 +368,7 @@ def test_a_backup_works_on_a_fresh_host_in_a_newer_release(
     assert restored.airflow(NEW).run("example_three_tasks")[1] == "success"
 
 
+@pytest.mark.sweep  # the rotation that was killed is one as well
 def test_a_new_fernet_key_reads_what_the_old_one_has_written(
     restored: Stack, runs: list[str]
 ) -> None:

@@ -32,10 +32,7 @@ import re, sys, urllib.request
 for link in re.findall('href="([^"]+)"', urllib.request.urlopen(sys.argv[1]).read().decode()):
     urllib.request.urlretrieve(sys.argv[1] + link, urllib.request.unquote(link))
 """
-CASES = [
-    ("3.3.2", "Debian 12", "bookworm"),
-    pytest.param("1.8.2", "Debian 11", "bullseye", marks=pytest.mark.sweep),
-]
+CASES = [("3.3.2", "Debian 12", "bookworm"), ("1.8.2", "Debian 11", "bullseye")]
 
 
 def fill(release: str, distribution: str, folder: Path) -> None:
@@ -45,6 +42,7 @@ def fill(release: str, distribution: str, folder: Path) -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.sweep  # test_bundle deploys from a folder of wheels
 @pytest.mark.parametrize(("release", "distribution", "codename"), CASES)
 def test_a_host_without_an_index_gets_its_environment(
     network: Network, tmp_path: Path, release: str, distribution: str, codename: str
