@@ -404,6 +404,7 @@ def test_an_uninstall_leaves_the_data_unless_it_is_told(restored: Stack) -> None
     host, uninstall = restored.host, restored.of(NEW, "tasks.deploy_uninstall")
     before = restored.query(RUNS)
     assert before
+    host.ssh("/opt/airflow/bin/backup")
     assert (run := uninstall.show("-y")).code == 0, run.output
     left = "ls -d /opt/airflow /usr/local/bin/airflow /etc/systemd/system/airflow-* 2>/dev/null"
     assert host.ssh(f"{left} || true").stdout == ""
