@@ -7,7 +7,7 @@ each distribution, in which apt's index ``Packages`` says what is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Bundle:
         """Give the folder of the .deb files for ``distribution``, such as ``Debian 12``."""
         return self.folder / "debs" / distribution.lower().replace(" ", "-")
 
-    def missing(self, distribution: str, packages: Iterable[str]) -> list[str]:
+    def missing(self, distribution: str, packages: Collection[str]) -> list[str]:
         """List what of ``packages`` the index has not, and what it has of which no file is left.
 
         A package that begins with ^ is a pattern, as apt reads it.
@@ -46,12 +46,9 @@ class Bundle:
         names = {value for field, value in fields if field == "Package"}
         files = [value for field, value in fields if field == "Filename"]
         lost = [file for file in files if not (folder / file).exists()]
-        return [*(package for package in packages if not _among(names, package)), *lost]
-
-
-def _among(names: Iterable[str], package: str) -> bool:
-    pattern = package if package.startswith("^") else f"^{re.escape(package)}$"
-    return any(re.search(pattern, name) for name in names)
+        patterns = [package for package in packages if package.startswith("^")]
+        matched = {each for each in patterns if any(re.search(each, name) for name in names)}
+        return [*(each for each in packages if each not in names | matched), *lost]
 
 
 def _text(path: Path) -> str:

@@ -44,16 +44,16 @@ def deploy_reports(settings: Settings | None = None) -> None:
     environment = airflow_cfg.environment_file(
         {"AIRFLOW_HOME": STATE, **airflow_cfg.reporter_environment(settings)}
     )
-    place(
-        {
-            **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/lib"), Folder()),
-            CONFIGURATION: Folder(mode="750"),
-            script: File(resource(f"lib/{SCRIPT}").read_text()),
-            OWN_ENVIRONMENT: File(environment, mode="600", secret=True),
-            **reporter(settings),
-        }
-    )
-    drop_ins(settings, among=tuple(DROP_INS.values()))
+    wanted: dict[str, File | Folder] = {
+        **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/lib"), Folder()),
+        CONFIGURATION: Folder(mode="750"),
+        script: File(resource(f"lib/{SCRIPT}").read_text()),
+        OWN_ENVIRONMENT: File(environment, mode="600", secret=True),
+        **reporter(settings),
+    }
+    among = (*wanted, *DROP_INS.values())
+    place(wanted, among=among)
+    drop_ins(settings, among=among)
 
 
 def drop_ins(settings: Settings, *, among: tuple[str, ...]) -> None:

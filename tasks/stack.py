@@ -69,8 +69,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_services(settings, changed=changed)
     if settings.airflow_components:
         deploy_housekeeping(settings)
-    else:
-        deploy_reports(settings)
+    deploy_reports(settings)
     barrier(name="Wait for the services")
     deploy_proxy(settings)
     if settings.airflow_components and before:

@@ -204,7 +204,9 @@ def test_redis_is_a_broker_too(stack: Stack) -> None:
     assert f"addr={stack.host.address}:" in clients
 
 
-@pytest.mark.parametrize("unit", ["redis-server@airflow.service", "postgresql@*.service"])
+@pytest.mark.parametrize(
+    "unit", ["rabbitmq-server.service", "redis-server@airflow.service", "postgresql@*.service"]
+)
 def test_a_server_without_airflow_beside_it_reports_its_crash(
     stack: Stack, receivers: Receivers, unit: str
 ) -> None:
@@ -217,7 +219,7 @@ def test_a_server_without_airflow_beside_it_reports_its_crash(
     assert mode == "600"
     assert "AIRFLOW__SMTP__SMTP_PASSWORD" in text
     run = stack.below.run()
-    mended = [] if unit.startswith("redis") else ["PostgreSQL | Run the server"]
+    mended = ["PostgreSQL | Run the server"] if unit.startswith("postgresql") else []
     assert run.changed == mended
 
 

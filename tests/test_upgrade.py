@@ -349,9 +349,11 @@ def restored(
     host = network.host("restored", distribution="trixie")
     secrets = folder / "secrets.json"
     data = {
-        **sudo_user(host), "airflow_secrets_file": str(secrets), "airflow_health_port": 8081,
+        **sudo_user(host),
+        "airflow_secrets_file": str(secrets),
+        "airflow_health_port": 8081,
         "postgresql_tls": True,
-    }  # fmt: skip
+    }
     deployment = Deployment(str(inventory), data, {"AIRFLOW_HOST": host.address})
     restored = Stack(host, deployment, secrets, folder)
     run = restored.of(NEW, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
