@@ -10,14 +10,15 @@ from .addresses import EVERYBODY
 from .deploys import deploy
 from .facts import Watched
 from .operations import Commands, File, place, running
-from .postgresql import POOL_RULES, certificate, main_cluster, roles
+from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
 from .resources import template
 from .settings import Settings
 from .system import debs_here, of_this_host, packages
 
 UNIT = "pgbouncer.service"
+_SERVICE = f"/etc/systemd/system/{UNIT}"
 _MAIN, _USERS = "/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/userlist.txt"
-FILES = (_MAIN, _USERS, POOL_RULES)
+FILES = (_MAIN, _USERS, POOL_RULES, _SERVICE)
 
 
 @deploy("PgBouncer")
@@ -51,11 +52,12 @@ def pool_absent() -> Commands:
     if cluster is None or POOL_RULES not in cluster.files:
         host.noop("no PgBouncer of ours is here")
         return
-    yield f"systemctl disable -q --now {UNIT} && rm -f {' '.join(FILES)}"
+    yield f"systemctl disable -q --now {UNIT}"
+    yield f"rm -f {' '.join(FILES)} && systemctl daemon-reload"
 
 
 def configuration(settings: Settings) -> dict[str, File]:
-    """Give its settings, and the passwords that both of its sides ask for."""
+    """Give its settings, the passwords that both of its sides ask for, and its unit."""
     parts = roles(settings)
     main = template(
         "pgbouncer.ini",
@@ -72,6 +74,7 @@ def configuration(settings: Settings) -> dict[str, File]:
         _MAIN: File(main, user="postgres", group="postgres", mode="640"),
         POOL_RULES: File("\n".join(hba_lines(settings)) + "\n", user="postgres", mode="640"),
         _USERS: File(users, user="postgres", group="postgres", mode="640", secret=True),
+        _SERVICE: File(template("pgbouncer.service", main=_MAIN, port=settings.pgbouncer_port)),
     }
 
 
@@ -84,12 +87,8 @@ def hba_lines(settings: Settings) -> list[str]:
 
     So that another host of Airflow is no change to PgBouncer, which would close its connections.
     """
-    kind = "hostssl" if settings.postgresql_tls else "host"
-    return [
-        f"{kind} {getattr(settings, f'postgresql_{part}database')} {user} {network} scram-sha-256"
-        for part, user in roles(settings).items()
-        for network in EVERYBODY
-    ]
+    parts = roles(settings)
+    return [line for part in parts for line in rules(settings, part, EVERYBODY, "scram-sha-256")]
 
 
 def listeners(settings: Settings) -> tuple[str, ...]:

@@ -113,18 +113,20 @@ def hba_lines(settings: Settings) -> list[str]:
     """Give one line of pg_hba.conf for each network and each database that it may use."""
     here, topology = ("127.0.0.1", "::1"), settings.topology
     metadata = [each for each in topology.database_hosts if each in topology.direct_hosts]
-    lines = _lines(settings, "", (*here, *metadata, *settings.postgresql_allow))
+    how = settings.postgresql_auth
+    lines = rules(settings, "", (*here, *metadata, *settings.postgresql_allow), how)
     if settings.release.results_apart:
-        lines += _lines(settings, "results_", (*here, *topology.direct_hosts))
+        lines += rules(settings, "results_", (*here, *topology.direct_hosts), how)
     return [*lines, *(f"local postgres {user} peer" for user in _monitor(settings))]
 
 
-def _lines(settings: Settings, part: str, addresses: Sequence[str]) -> list[str]:
+def rules(settings: Settings, part: str, addresses: Sequence[str], how: str) -> list[str]:
+    """Give the lines that let the part's role into its own database, by the method ``how``."""
     name = getattr(settings, f"postgresql_{part}database")
     user = getattr(settings, f"postgresql_{part}user")
     networks = map(_network, addresses)
     kind = "hostssl" if settings.postgresql_tls else "host"
-    return [f"{kind} {name} {user} {network} {settings.postgresql_auth}" for network in networks]
+    return [f"{kind} {name} {user} {network} {how}" for network in networks]
 
 
 def _network(address: str) -> str:

@@ -397,8 +397,8 @@ class Settings(BaseModel):
     """Port of PgBouncer, where a group `pgbouncer` asks for it."""
     pgbouncer_pool_size: Annotated[int, Field(ge=1, le=45)] = 20
     """Connections that it opens to each database; PostgreSQL takes 100 for all."""
-    pgbouncer_max_clients: Annotated[int, Field(ge=10, le=900)] = 500
-    """Connections that it takes from Airflow; more than 900 would not fit its limit of files."""
+    pgbouncer_max_clients: Annotated[int, Field(ge=10, le=50_000)] = 500
+    """Connections that it takes from Airflow, at most 50,000."""
 
     rabbitmq_host: HostName | None = None
     """Address of the broker; default: the host of group `rabbitmq`, loopback on itself."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -38,12 +39,12 @@ def chromium() -> Iterator[webdriver.Chrome]:
             driver.quit()
 
 
-def log_in(driver: webdriver.Chrome, url: str, password: str) -> None:
+def log_in(driver: webdriver.Chrome, url: str, password: str, user: str = "admin") -> None:
     """Fill in the login form."""
     driver.get(url)
     wait = WebDriverWait(driver, 60)
     wait.until(lambda page: page.find_elements(By.NAME, "password"))
-    driver.find_element(By.NAME, "username").send_keys("admin")
+    driver.find_element(By.NAME, "username").send_keys(user)
     driver.find_element(By.NAME, "password").send_keys(password)
     driver.find_element(By.CSS_SELECTOR, "input[type=submit], button[type=submit]").click()
     wait.until(lambda page: not page.find_elements(By.NAME, "password"))
@@ -51,7 +52,7 @@ def log_in(driver: webdriver.Chrome, url: str, password: str) -> None:
 
 def shows(driver: webdriver.Chrome, text: str) -> bool:
     """Wait until the page shows a text."""
-    WebDriverWait(driver, 60).until(
+    WebDriverWait(driver, 60, ignored_exceptions=[StaleElementReferenceException]).until(
         lambda page: text in page.find_element(By.TAG_NAME, "body").text
     )
     return True

@@ -32,6 +32,12 @@ def metrics(host: Host, port: int) -> str:
     return host.ssh("bash", input=ASK.format(port)).stdout
 
 
+def dashboard() -> list[str]:
+    """List what Grafana asks Prometheus for the example's dashboard."""
+    panels = json.loads((FILES / "airflow-grafana.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
 @dataclass
 class Prometheus:
     """A server of its own, which has read our examples."""

@@ -70,7 +70,7 @@ def test_on_one_host_both_are_for_loopback_alone(tmp_path: Path) -> None:
 def test_its_files_hold_any_password_and_the_first_none(tmp_path: Path) -> None:
     password = "".join(map(chr, range(32, 127)))
     files = configuration(settings(tmp_path, DATA, postgresql_password=password))
-    main, users, rules = (files[path] for path in FILES)
+    main, users, rules, _ = (files[path] for path in FILES)
     assert users.text == '"airflow" "' + password.replace('"', '""') + '"\n'
     assert (users.mode, users.user, users.secret) == ("640", "postgres", True)
     read = configparser.ConfigParser()

@@ -1,6 +1,7 @@
 """Today's releases, all on one host: `pyinfra inventories/single.py deploy.py`."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 import requests
+from selenium.webdriver.common.by import By
 
 from tasks.secrets import GENERATORS
-from tests import objects
+from tests import logins, objects
+from tests.browser import chromium, log_in, shows
 from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.deliveries import (
     check_broken_files,
@@ -20,7 +23,7 @@ from tests.deliveries import (
     check_repository,
 )
 from tests.hosts import Host, Network
-from tests.monitoring import Bucket, Prometheus, bucket, comes_back, health
+from tests.monitoring import Bucket, Prometheus, bucket, comes_back, dashboard, health
 from tests.receivers import Receivers
 from tests.reports import check_task_reports, check_unit_reports
 from tests.rest import Airflow
@@ -90,7 +93,12 @@ def stack(
     pooled.write_text((ROOT / "inventories/single.py").read_text() + "pgbouncer = [host]\n")
     deployment = Deployment(
         "inventories/monitored.py" if monitored else str(pooled),
-        {**user, "airflow_secrets_file": str(secrets), **receivers.settings},
+        {
+            **user,
+            "airflow_secrets_file": str(secrets),
+            "airflow_extras": ["amazon", "google-auth", "ldap"],
+            **receivers.settings,
+        },
         environment={
             "AIRFLOW_HOST": host.address,
             "AIRFLOW_VERSION": release,
@@ -200,44 +208,63 @@ def test_a_permission_that_airflow_does_not_know_is_told(stack: Stack) -> None:
     )
 
 
-WEBSERVER_CONFIG = """
-AUTH_TYPE = 1
-WTF_CSRF_ENABLED = True
-SESSION_COOKIE_NAME = "seen_live"
-CLIENT_SECRET = "client-s3cret"
-""".strip()
+@newest
+def test_a_person_of_an_ldap_directory_logs_in(stack: Stack, tmp_path: Path) -> None:
+    assert stack.prometheus
+    file = tmp_path / "webserver_config.py"
+    file.write_text(logins.ldap(stack.prometheus.host))
+    run = stack.deployment.run(airflow_webserver_config=str(file))
+    assert run.code == 0, run.output
+    dags = f"{stack.airflow.api}/dags"
+    wrong = stack.airflow.session("wrong", logins.PERSON)
+    assert wrong.get(dags, timeout=60).status_code in (401, 403)
+    lena = stack.airflow.session(logins.PASSWORD, logins.PERSON)
+    assert lena.get(dags, timeout=60).ok
+    assert lena.get(f"{stack.airflow.api}/connections", timeout=60).status_code == 403
+    with chromium() as browser:
+        log_in(browser, stack.airflow.url, logins.PASSWORD, user=logins.PERSON)
+    assert stack.airflow.session().get(dags, timeout=60).ok  # the administrator's own password
+    stored = "SELECT password FROM ab_user WHERE email = 'lena@example.com'"
+    assert logins.PASSWORD not in str(objects.sql(stack.host, stored))
 
 
 def test_a_webserver_config_goes_live_and_a_broken_one_nowhere(
-    stack: Stack, tmp_path: Path
+    stack: Stack, network: Network, tmp_path: Path
 ) -> None:
     path = "/var/lib/airflow/webserver_config.py"
     theirs = stack.host.ssh(f"cat {path}", check=False).stdout
     file = tmp_path / "webserver_config.py"
     setting = {"airflow_webserver_config": str(file)}
-    file.write_text(WEBSERVER_CONFIG + "\nCLIENT_SECRET = 'client-s3cret\n")
+    file.write_text(f"# One.\n# Two.\nCLIENT_SECRET = '{logins.SECRET}\n")
     broken = stack.deployment.show("-y", **setting)
     assert broken.code != 0
-    assert f"airflow_webserver_config can't be '{file}': line 5: unterminated" in broken.output
-    assert "client-s3cret" not in broken.output
+    assert f"airflow_webserver_config can't be '{file}': line 3: unterminated" in broken.output
+    assert logins.SECRET not in broken.output
     assert stack.host.ssh(f"cat {path}", check=False).stdout == theirs
-    file.write_text(WEBSERVER_CONFIG)
-    web = "API server" if stack.airflow.modern else "web server"
-    unit = "airflow-api-server" if stack.airflow.modern else "airflow-webserver"
+    url, modern = stack.airflow.url, stack.airflow.modern
     steps = [
         f"Airflow | Write {path}",
-        f"Services | Run {unit}.service",
-        f"Services | Wait until the {web} works",
+        f"Services | Run airflow-{'api-server' if modern else 'webserver'}.service",
+        f"Services | Wait until the {'API server' if modern else 'web server'} works",
     ]
-    plan = stack.deployment.dry(**setting)
-    with watched(stack.host) as seen:
-        run = stack.deployment.show("-y", "-vvv", "--diff", **setting)
-    assert (plan.planned, run.code) == (steps, 0)
-    assert "client-s3cret" not in seen.text + run.output
-    assert stack.deployment.dry(**setting).planned == []
-    login = f"{stack.airflow.url}{'/auth' if stack.airflow.modern else ''}/login/"
-    assert "seen_live" in requests.get(login, timeout=60).cookies
-    assert stack.host.ssh(f"stat -c '%U:%G %a' {path}").stdout == "root:airflow 640\n"
+    with logins.openid(network) as text, chromium() as browser:
+        file.write_text(text)
+        plan = stack.deployment.dry(**setting)
+        with watched(stack.host) as seen:
+            run = stack.deployment.show("-y", "-vvv", "--diff", **setting)
+        assert (plan.planned, run.code) == (steps, 0)
+        assert logins.SECRET not in seen.text + run.output
+        assert stack.deployment.dry(**setting).planned == []
+        assert stack.host.ssh(f"stat -c '%U:%G %a' {path}").stdout == "root:airflow 640\n"
+        browser.get(f"{url}{'/auth' if modern else ''}/login/okta")
+        browser.find_element(By.CSS_SELECTOR, f"button[value={logins.PERSON}]").click()
+        back = re.compile(f"{url}(?!.*oauth-authorized)")
+        until(lambda: back.match(browser.current_url), 60, "the way back from the provider")
+        browser.get(f"{url}/{'dags' if modern else 'home'}")
+        assert shows(browser, "example_three_tasks")
+    found = "SELECT email, first_name FROM ab_user WHERE username = 'okta_lena'"
+    assert objects.sql(stack.host, found) == [[logins.EMAIL, "Lena"]]
+    assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok
     assert stack.deployment.dry().planned == []  # without the setting it stays as it is
 
 
@@ -353,7 +380,8 @@ def test_prometheus_scrapes_everything_and_no_stranger_does(stack: Stack) -> Non
     assert prometheus.value("pg_up") == 1
     alert = 'ALERTS{alertname="TasksFail", dag_id="failing"}'
     until(lambda: prometheus.value(alert), 90, "the alert about the failed task")
-    assert prometheus.value("airflow_dagbag_size")
+    empty = [query for query in dashboard() if prometheus.value(query) is None]
+    assert (len(dashboard()), empty) == (12, [])
     prometheus.host.ssh("promtool check config /etc/prometheus/prometheus.yml")
     for port in (9103, 9187, 15692):  # this machine is a stranger
         with pytest.raises(requests.ConnectionError):

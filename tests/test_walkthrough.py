@@ -224,8 +224,7 @@ def test_a_unit_that_dies_is_reported_once(stack: Stack, receivers: Receivers) -
 @pytest.mark.parametrize("unit", ["postgresql@*-main.service", "rabbitmq-server.service"])
 def test_a_server_that_dies_is_reported_too(stack: Stack, receivers: Receivers, unit: str) -> None:
     check_server_reports(receivers, stack.host, unit)
-    assert stack.deployment.run().code == 0
-    assert stack.deployment.dry().planned == []
+    assert stack.deployment.run().changed == []
 
 
 def test_the_walkthrough_s_commands_work_as_typed(stack: Stack) -> None:
@@ -464,7 +463,10 @@ def test_verifying_tells_what_is_broken_and_nothing_else(
     seen = verify(stack.deployment)
     stack.host.ssh(mended)
     assert stack.deployment.run().changed == []  # waits for what was stopped
-    assert seen.wrong == {check.replace("HOST", address) for check in wrong}
+    expected = {check.replace("HOST", address) for check in wrong}
+    if "broker" in wrong:  # 1.8's scheduler ends, and starts anew, when it has a task to send
+        expected |= seen.wrong & {"scheduler"}
+    assert seen.wrong == expected, seen.rows
 
 
 def test_verifying_a_stack_that_works_finds_nothing(stack: Stack) -> None:
