@@ -224,6 +224,7 @@ def test_older_releases_use_them_too(
     text = re.sub(r"^(postgresql|rabbitmq) = .*\n", "", text, flags=re.MULTILINE)
     inventory.write_text(text)
     place, extras = stack.servers.address, "celery,crypto,password,postgres"
+    word = "plain-p4ssw0rd" if release == "1.8.2" else QUOTED  # 1.8 can't read others in a URL
     deployment = Deployment(
         str(inventory),
         {
@@ -231,10 +232,10 @@ def test_older_releases_use_them_too(
             **sudo_user(host),
             "airflow_version": release,
             **({} if release[0] == "2" else {"airflow_extras": extras}),
-            "postgresql_url": f"postgresql://{name}:{QUOTED}@{place}/{name}?sslmode=verify-full",
+            "postgresql_url": f"postgresql://{name}:{word}@{place}/{name}?sslmode=verify-full",
             "postgresql_results_user": f"{name}_results",
             "postgresql_results_database": f"{name}_results",
-            "rabbitmq_url": f"{'amqps' if encrypted else 'amqp'}://{name}:{QUOTED}@{place}/{name}",
+            "rabbitmq_url": f"{'amqps' if encrypted else 'amqp'}://{name}:{word}@{place}/{name}",
         },
         environment={"AIRFLOW_HOST": host.address},
     )
