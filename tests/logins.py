@@ -16,6 +16,7 @@ from tests.hosts import Host, Network
 
 PERSON = "lena"
 EMAIL = "lena@example.com"
+OPENID_EMAIL = "lena@example.org"  # Airflow takes an address once
 PASSWORD = "lena's p@ss: w0rd"
 SECRET = "between-airflow-and-th3m"
 _SLAPD = """
@@ -91,10 +92,13 @@ def openid(network: Network) -> Iterator[str]:
     """Run a provider, which knows the same person, where a network's hosts reach this machine."""
     address = str(ipaddress.ip_network(network.subnet)[1])
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # else it wants to be asked by TLS
-    claims = {"email": EMAIL, "given_name": "Lena", "family_name": "Example"}
-    server = make_server(
-        address, 0, app(user_claims=[User(sub=PERSON, claims=dict(claims))]), threaded=True
-    )
+    claims: dict[str, object] = {
+        "email": OPENID_EMAIL,
+        "given_name": "Lena",
+        "family_name": "Example",
+    }
+    provider = app(user_claims=[User(sub=PERSON, claims=claims)])
+    server = make_server(address, 0, provider, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     url = f"http://{address}:{server.server_port}"

@@ -80,9 +80,9 @@ def test_an_older_release_works_with_all_that_stands_around_it(
     assert ["t"] in airflow.query(f"{encrypted} WHERE usename ~ '^airflow'")
     assert verify(deployment).wrong == set()
 
-    host.ssh("pkill -9 pgbouncer")
-    ready = "pg_isready -h 127.0.0.1 -p 6432"
-    until(lambda: host.ssh(ready, check=False).returncode == 0, 30, "PgBouncer's own return")
+    host.ssh("pkill -9 pgbouncer; pkill -9 nginx")
+    answer = "pg_isready -h 127.0.0.1 -p 6432 && bash -c '</dev/tcp/127.0.0.1/443'"
+    until(lambda: host.ssh(answer, check=False).returncode == 0, 30, "their own return")
     assert deployment.run().changed == []
     assert airflow.run("example_three_tasks") == "success"
     network.drop(host)

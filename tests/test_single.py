@@ -224,7 +224,7 @@ def test_a_person_of_an_ldap_directory_logs_in(stack: Stack, tmp_path: Path) -> 
     with chromium() as browser:
         log_in(browser, stack.airflow.url, logins.PASSWORD, user=logins.PERSON)
     assert stack.airflow.session().get(dags, timeout=60).ok  # the administrator's own password
-    stored = "SELECT password FROM ab_user WHERE email = 'lena@example.com'"
+    stored = f"SELECT password FROM ab_user WHERE email = '{logins.EMAIL}'"
     assert logins.PASSWORD not in str(objects.sql(stack.host, stored))
 
 
@@ -263,7 +263,7 @@ def test_a_webserver_config_goes_live_and_a_broken_one_nowhere(
         browser.get(f"{url}/{'dags' if modern else 'home'}")
         assert shows(browser, "example_three_tasks")
     found = "SELECT email, first_name FROM ab_user WHERE username = 'okta_lena'"
-    assert objects.sql(stack.host, found) == [[logins.EMAIL, "Lena"]]
+    assert objects.sql(stack.host, found) == [[logins.OPENID_EMAIL, "Lena"]]
     assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok
     assert stack.deployment.dry().planned == []  # without the setting it stays as it is
 
@@ -314,7 +314,10 @@ def test_a_wrong_password_is_refused(stack: Stack) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    ["UPDATE ab_user SET password = 'x', email = 'x', active = false", "DELETE FROM ab_user_role"],
+    [
+        "UPDATE ab_user SET password = 'x', email = 'x', active = false WHERE username = 'admin'",
+        "DELETE FROM ab_user_role",
+    ],
 )
 def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
     psql = "cd / && runuser -u postgres -- psql airflow"
