@@ -52,8 +52,8 @@ def pool_absent() -> Commands:
     if cluster is None or POOL_RULES not in cluster.files:
         host.noop("no PgBouncer of ours is here")
         return
-    yield f"systemctl disable -q --now {UNIT}"
-    yield f"rm -f {' '.join(FILES)} && systemctl daemon-reload"
+    remove = f"rm -f {' '.join(FILES)} && systemctl daemon-reload"
+    yield f"systemctl disable -q --now {UNIT} && {remove}"
 
 
 def configuration(settings: Settings) -> dict[str, File]:

@@ -30,6 +30,8 @@ DROP_INS = {
     }.items()
 }
 """Server -> what has its unit report that it has crashed."""
+_REVIVED = ("postgresql", PROXY)
+"""Servers that Debian's units leave dead, so that ours start them again."""
 MADE = (UNIT, OWN_ENVIRONMENT, STATE, "/var/lib/private/airflow-report", *DROP_INS.values())
 """What is there of reports; systemd makes the private folder, to which STATE is a link."""
 
@@ -61,7 +63,8 @@ def drop_ins(settings: Settings, *, among: tuple[str, ...]) -> None:
     for server in host.loop(DROP_INS):
         path = DROP_INS[server]
         if server in settings.topology.components:
-            drop_in(name=f"Write {path}", path=path, wanted=File(template(REPORT)), among=among)
+            wanted = File(template(REPORT, revived=server in _REVIVED))
+            drop_in(name=f"Write {path}", path=path, wanted=wanted, among=among)
 
 
 def reporter(settings: Settings) -> dict[str, File]:

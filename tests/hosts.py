@@ -150,6 +150,11 @@ class Network:
         for network in self.client.networks.list(filters=mine):
             network.remove()
 
+    @property
+    def gateway(self) -> str:
+        """Where the hosts reach this machine."""
+        return str(ipaddress.ip_network(self.subnet)[1])
+
     def drop(self, host: Host) -> None:
         """Remove one host, which no test needs any more."""
         _remove(host.container)

@@ -3,7 +3,6 @@
 Each gives the webserver_config.py that asks it.
 """
 
-import ipaddress
 import os
 import threading
 from collections.abc import Iterator
@@ -90,7 +89,6 @@ def ldap(host: Host) -> str:
 @contextmanager
 def openid(network: Network) -> Iterator[str]:
     """Run a provider, which knows the same person, where a network's hosts reach this machine."""
-    address = str(ipaddress.ip_network(network.subnet)[1])
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # else it wants to be asked by TLS
     claims: dict[str, object] = {
         "email": OPENID_EMAIL,
@@ -98,10 +96,10 @@ def openid(network: Network) -> Iterator[str]:
         "family_name": "Example",
     }
     provider = app(user_claims=[User(sub=PERSON, claims=claims)])
-    server = make_server(address, 0, provider, threaded=True)
+    server = make_server(network.gateway, 0, provider, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    url = f"http://{address}:{server.server_port}"
+    url = f"http://{network.gateway}:{server.server_port}"
     try:
         yield _OAUTH.format(url=url, secret=SECRET) + _NEW_PERSONS
     finally:

@@ -1,6 +1,5 @@
 """What a Prometheus server, a bucket and a load balancer see of a deployed host."""
 
-import ipaddress
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,8 +119,7 @@ class Bucket:
 @contextmanager
 def bucket(network: Network) -> Iterator[Bucket]:
     """Run the storage where a network's hosts reach this machine."""
-    address = str(ipaddress.ip_network(network.subnet)[1])
-    server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=network.gateway, port=0, verbose=False)
     server.start()
     made = Bucket("http://{}:{}".format(*server.get_host_and_port()))
     made.make()

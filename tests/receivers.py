@@ -2,7 +2,6 @@
 
 import email
 import email.policy
-import ipaddress
 import json
 import threading
 from collections.abc import Iterator
@@ -80,7 +79,7 @@ class Receivers:
 @contextmanager
 def receivers(network: Network) -> Iterator[Receivers]:
     """Run both servers where a network's hosts reach this machine."""
-    here = Receivers(str(ipaddress.ip_network(network.subnet)[1]))
+    here = Receivers(network.gateway)
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -25,6 +25,7 @@ hosts[1].update(
     firewall=True,
     airflow_health_port=8081,
     postgresql_tls=True,
+    pgbouncer_max_clients=50_000,
 )
 """
 

@@ -1,6 +1,5 @@
 """A deploy without a package index: its packages come from a wheelhouse."""
 
-import ipaddress
 import subprocess
 import sys
 import threading
@@ -68,8 +67,7 @@ def _by_address(network: Network, host: Host, deployment: Deployment, wheels: Pa
     """Make the environment again from a page of links, and from a folder on the host."""
     server = ThreadingHTTPServer(("", 0), partial(SimpleHTTPRequestHandler, directory=str(wheels)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    gateway = next(ipaddress.ip_network(network.subnet).hosts())
-    page = f"http://{gateway}:{server.server_port}/"
+    page = f"http://{network.gateway}:{server.server_port}/"
     host.ssh(f"cd /srv && python3 - {page}", input=FETCH)
     for place in (page, "file:///srv"):
         host.ssh("rm -rf /opt/airflow/bootstrap /opt/airflow/3.3.2-*")
