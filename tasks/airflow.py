@@ -28,6 +28,7 @@ from .python import CURRENT
 from .releases import HEALTH, RELEASES, SERVERS, Component
 from .resources import resource, template
 from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .stored import Stored
 from .system import of_this_host
 
 ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
@@ -62,6 +63,7 @@ _COMPILES = (
     ' print("airflow_webserver_config: %s" % error, file=sys.stderr);'
     """ compile(open(sys.argv[1], "rb").read(), "webserver_config.py", "exec")'"""
 )
+_REVISIONS = ("revisions",)
 _WORKS_WITHIN = 180
 """Seconds that a component has after its start, also on a small and busy host."""
 _RETURN_WITHIN = 90
@@ -79,19 +81,27 @@ def deploy_airflow(settings: Settings | None = None) -> None:
 
 
 @deploy("Database")
-def deploy_database(settings: Settings | None = None) -> None:
-    """Make the schema and the administrator's login, from one host for all."""
+def deploy_database(
+    settings: Settings | None = None, *, stored: Stored | None = None, kept: bool = False
+) -> None:
+    """Make the schema and the administrator's login, from one host for all.
+
+    ``stored`` is what the database holds, as far as that is known. One of an older release is
+    backed up before it is migrated, unless the backup is ``kept`` already, and put back when that
+    fails.
+    """
     settings = Settings.of(host, settings)
     release = settings.release
     user, email = settings.airflow_admin_user, settings.airflow_admin_email
-    questions = (schema_question(settings), ("login", user, email))
+    questions = (schema_question(settings), _REVISIONS, ("login", user, email))
     password = settings.secret("airflow_admin_password")
     schema(
-        name="Bring the schema to the release",
-        create=release.create_schema,
-        upgrade=release.upgrade_schema,
+        name=_schema_step(settings, stored),
+        version=release.version,
+        commands=(release.create_schema, release.upgrade_schema),
         questions=questions,
         password=password,
+        kept=kept,
     )
     login(
         name=f"Create the login {user}",
@@ -329,23 +339,64 @@ def ask(
     }
 
 
+def _schema_step(settings: Settings, stored: Stored | None) -> str:
+    """Name the step that brings the schema to the release, by where it comes from."""
+    if stored is None or not stored.revisions:
+        return f"Create the schema of Airflow {settings.airflow_version}"
+    if stored.older(settings.airflow_version):
+        return f"Bring the schema from {stored.schema} to {settings.airflow_version}"
+    return "Bring the schema to the release"
+
+
 @operation()
 def schema(
-    create: str, upgrade: str, *, questions: tuple[Question, ...], password: str
+    version: str,
+    commands: tuple[str, str],
+    *,
+    questions: tuple[Question, ...],
+    password: str,
+    kept: bool,
 ) -> Commands:
-    """Bring the metadata database to the release's schema, by Airflow's own commands.
+    """Bring the metadata database to the schema of release ``version``, by Airflow's ``commands``.
 
-    ``questions`` about the schema and the login are asked in one look, with the ``password``.
+    The first makes a schema, the second migrates one. ``questions`` about the schema and the login
+    are asked in one look, with the ``password``. What was not known before is refused here.
     """
-    answer = ask(questions, stdin=password)[questions[0]]
+    answers = ask(questions, stdin=password)
+    answer = answers[questions[0]]
     if answer == "yes" or can_not_be_asked(answer):
         host.noop("the schema is the release's")
         return
     # The lock lets an end come to what a killed run has started.
-    command = create if answer in ("", "none") else upgrade
-    words = command.format(lib=f"{ENVIRONMENT}/lib")
     direct = helper("airflow_database.py")
-    yield f"flock /run/airflow-schema.lock {direct} run {words}"
+    create, upgrade = (
+        f"flock /run/airflow-schema.lock {direct} run {words.format(lib=f'{ENVIRONMENT}/lib')}"
+        for words in commands
+    )
+    if answer in ("", "none"):
+        yield create
+        return
+    have = Stored(revisions=tuple(answers[_REVISIONS].split(",")))
+    if answer != "no" or (sentence := have.no_way(version)):
+        why = "it can't be asked" if answer != "no" else f"it is of {have.schema}: {sentence}"
+        yield StringCommand(
+            "echo", QuoteString(f"the database stays as it is: {why}"), ">&2; false"
+        )
+        return
+    yield (
+        upgrade
+        if kept
+        else _WITH_BACKUP.format(
+            backup=f"{ENVIRONMENT}/bin/backup --release {have.release}",
+            upgrade=upgrade,
+            direct=direct,
+        )
+    )
+
+
+_WITH_BACKUP = """made=$({backup}) && {{ {upgrade} || {{
+    echo "the schema could not be changed: the database is put back from $made" >&2
+    tar -xOf "$made" database.dump | {direct} restore; false; }}; }}"""
 
 
 @operation()

@@ -40,9 +40,12 @@ def _folder() -> Path:
 
 
 @operation()
-def backed_up() -> Commands:
-    """Make a backup on the host, which prints its name."""
-    yield f"{ENVIRONMENT}/bin/backup"
+def backed_up(release: str = "") -> Commands:
+    """Make a backup on the host, which prints its name.
+
+    ``release`` is that of the database, where it is not the environment's.
+    """
+    yield f"{ENVIRONMENT}/bin/backup" + (f" --release {release}" if release else "")
 
 
 @operation()

@@ -17,6 +17,8 @@ from .operations import Commands
 LOCK = "/run/lock/pyinfra-airflow"
 _KEPT = "airflow_lock"
 """Where a host's connector data keeps the lock."""
+_OPENS_WITHIN = 10
+"""Seconds in which a host has to reach what it is asked to."""
 
 
 def _client() -> Any:
@@ -43,6 +45,22 @@ def connects_anew() -> bool:
         return False
     another.client.close()
     return True
+
+
+def channel_to(address: str, port: int) -> Any:
+    """Open a channel from this machine to what the host reaches at ``address`` and ``port``.
+
+    None with a connector that is this machine itself. OSError where the host has no such way.
+    """
+    client = _client()
+    if client:
+        origin = ("127.0.0.1", 0)
+        return client.get_transport().open_channel(
+            "direct-tcpip", (address, port), origin, timeout=_OPENS_WITHIN
+        )
+    if host.connector_cls.__name__ == "LocalConnector":
+        return None
+    raise OSError("this connector has no way through the host")
 
 
 @operation()

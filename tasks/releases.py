@@ -725,13 +725,11 @@ def no_way(before: str, after: str) -> str | None:
 
     A line of releases leads to the next one in the table, whose migrations know it.
     """
-    lines = [release.version.rpartition(".")[0] for release in reversed(RELEASES)]
-    first, last = (version.rpartition(".")[0] for version in (before, after))
-    if first not in lines:
-        return f"this package does not know Airflow {before}"
     if Version(before) > Version(after):
         return f"Airflow {before} is newer than {after}, and no database goes back"
-    between = RELEASES[::-1][lines.index(first) + 1 : lines.index(last)]
+    lines = {release: Version(release.version).release[:2] for release in reversed(RELEASES)}
+    first, last = (Version(version).release[:2] for version in (before, after))
+    between = [release for release, line in lines.items() if first < line < last]
     if between:
         steps = " and then ".join(release.version for release in between)
         return f"Airflow {before} does not lead to {after} at once: go to {steps} first"

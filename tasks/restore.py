@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,16 +13,18 @@ from pyinfra import host
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 
 from . import releases, secrets
-from .airflow import ask, deploy_database, deploy_services, unit_name
+from .airflow import deploy_database, deploy_services, unit_name
 from .backup import LENT, backed_up, folder_to_lend, taken_back
 from .connection import held
 from .deploys import deploy
 from .facts import helper
+from .guard import guarded
 from .keys import KEY, key_replaced
 from .objects import deploy_objects
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
 from .stack import deploy_stack
+from .survey import Site, everywhere
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,19 @@ def deploy_restore(settings: Settings | None = None) -> None:
     archive = Archive.read(settings.airflow_restore)
     if sentence := releases.no_way(archive.version, settings.airflow_version):
         raise SettingsError(f"airflow_restore {archive.path}: {sentence}")
-    used = _used(settings)
-    if used != "no" and not settings.airflow_restore_over:
+    sites = everywhere(settings)
+    used = _used(sites)
+    if used and not settings.airflow_restore_over:
         raise SettingsError(
-            f"{host.name} has an Airflow with data of its own, or one that can't be asked:"
+            f"{used} has an Airflow with data of its own, or one that can't be asked:"
             " airflow_restore_over = True consents to replace them, after a backup"
         )
+    guarded(settings, replacing=True)
     held(name="Hold the host for this run")
-    if used != "no":
+    if used and settings.topology.database_here and sites[host.name].seen.current:
         backed_up(name="Back up what is to be replaced")
     settings = _with_key(settings, archive)
-    deploy_stack(settings)
+    deploy_stack(settings, replacing=True)
     if not settings.airflow_components:
         return
     units = [unit_name(component) for component in settings.airflow_components]
@@ -87,18 +92,20 @@ def deploy_restore(settings: Settings | None = None) -> None:
     files_restored(name="Restore the DAGs and plugins", home=settings.airflow_home)
     taken_back(name="Take the lent backup back")
     if settings.topology.database_here:
-        deploy_database(settings)
+        deploy_database(settings, kept=True)
         deploy_objects(settings)
     barrier(name="Wait for the database")
     deploy_services(settings, changed=[stop])
 
 
-def _used(settings: Settings) -> str:
-    """Tell whether Airflow's database has data that somebody could miss: yes, no or unknown."""
-    if not settings.topology.database_here:
-        return "no"
-    question = ("used",)
-    return ask((question,))[question] or "no"
+def _used(sites: Mapping[str, Site]) -> str:
+    """Name the host whose database has data that somebody could miss, or can't be asked.
+
+    A run without the database's host knows nothing of it.
+    """
+    asked = [name for name, site in sites.items() if site.holds_database]
+    used = [n for n in asked if sites[n].seen.unknown or ((s := sites[n].seen.stored) and s.used)]
+    return used[0] if used else "" if asked else host.name
 
 
 def _with_key(settings: Settings, archive: Archive) -> Settings:

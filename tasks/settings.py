@@ -183,6 +183,8 @@ class Topology(BaseModel):
     """Where Airflow on this host sends its metrics, if anywhere."""
     names: tuple[str, ...] = ()
     """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
+    known: tuple[str, ...] = ()
+    """Every name and address by which the inventory knows its hosts."""
 
 
 _TLS_FILES = [
@@ -273,6 +275,8 @@ class Settings(BaseModel):
     """Backup on the controller that `deploy_restore` brings back."""
     airflow_restore_over: bool = False
     """Consent to replace the data of an Airflow that has some; they are backed up first."""
+    airflow_adopt: bool = False
+    """Consent to use files, units, servers and a database that another Airflow has left there."""
     airflow_uninstall_data: bool = False
     """Consent of `deploy_uninstall` to remove databases, DAGs, logs and keys; backups stay."""
     airflow_log_days: Annotated[int, Field(ge=1, le=36500)] | None = None
@@ -1188,6 +1192,7 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         queues=_queues(members["worker"]),
         statsd=_statsd(host, members["statsd_exporter"], airflow),
         names=tuple(f"{_address(m)} {m.name}" for m in everyone if _hostname(m) != _address(m)),
+        known=tuple(dict.fromkeys(n for m in everyone for n in (_hostname(m), _address(m)))),
     )
 
 

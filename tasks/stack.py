@@ -6,11 +6,13 @@ from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
 from .airflow import deploy_airflow, deploy_database, deploy_services
+from .backup import backed_up
 from .connection import held, send_at_once
 from .dags import deploy_dags
 from .facts import HostSystem, look
 from .firewall import deploy_firewall
 from .foreign import deploy_foreign
+from .guard import deploy_mark, guarded, held_in
 from .housekeeping import deploy_housekeeping
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
@@ -25,19 +27,24 @@ from .releases import PGBOUNCER
 from .reports import deploy_reports
 from .settings import Settings
 from .system import deploy_system, of_this_host
-from .upgrade import deploy_arrived, deploy_leaving, release_before
+from .upgrade import deploy_arrived, deploy_leaving, deploy_stopped, release_before
 
 
-def deploy_stack(settings: Settings | None = None) -> None:
+def deploy_stack(settings: Settings | None = None, *, replacing: bool = False) -> None:
     """Deploy every component that the inventory gives this host; ``settings`` default to its data.
 
-    SettingsError says in one sentence what is wrong with them.
+    SettingsError says what is wrong with them, and what on the hosts forbids the run, before
+    anything is changed. With ``replacing`` there is consent to lose what the database holds, which
+    is backed up first.
     """
     send_at_once()
+    alone = settings is not None
     settings = Settings.of(host, settings)
     settings.check_placed(host.name)
     settings = of_this_host(settings)
+    sites = guarded(settings, alone=alone, replacing=replacing)
     held(name="Hold the host for this run")
+    deploy_mark(settings)
     deploy_system(settings)
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
@@ -51,18 +58,24 @@ def deploy_stack(settings: Settings | None = None) -> None:
         deploy_redis(settings)
     deploy_monitoring(settings, broker=broker)
     barrier(name="Wait for the database and the broker")
+    stored = held_in(sites)
     changed: list[OperationMeta] = []
+    before = None
     if settings.airflow_components:
         before = release_before(settings)
         environment = deploy_environment(settings)
         if before:
             deploy_leaving(settings, environment.path)
+        elif stored and stored.older(settings.airflow_version):
+            deploy_stopped(settings)
         changed = [environment.made, deploy_link(environment)]
         deploy_airflow(settings)
         changed += deploy_dags(settings)
     if settings.topology.database_here:
         deploy_foreign(settings)
-        deploy_database(settings)
+        if replacing and stored and stored.revisions and not sites[host.name].seen.current:
+            backed_up(name="Back up what is to be replaced", release=stored.release)
+        deploy_database(settings, stored=stored, kept=bool(before))
         deploy_objects(settings)
     barrier(name="Wait for the schema")
     if settings.airflow_components or look(HostSystem).release:
@@ -72,7 +85,7 @@ def deploy_stack(settings: Settings | None = None) -> None:
     deploy_reports(settings)
     barrier(name="Wait for the services")
     deploy_proxy(settings)
-    if settings.airflow_components and before:
+    if before:
         deploy_arrived(settings)
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)

@@ -15,12 +15,12 @@ from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
 from . import releases
-from .airflow import healthy, question, tools, unit_name
+from .airflow import every_unit, healthy, question, tools, unit_name
 from .backup import backed_up
 from .connection import held
 from .deploys import deploy
 from .drain import deploy_drain
-from .facts import HostSystem, PreviousRelease, look
+from .facts import NO_UNIT, HostSystem, PreviousRelease, Units, Watched, look
 from .operations import Commands, barrier, place
 from .postgresql import deploy_more_access
 from .settings import ENVIRONMENT, Settings, SettingsError
@@ -74,6 +74,14 @@ def deploy_leaving(settings: Settings, environment: str) -> None:
     barrier(name="Wait until every host has stopped")
     kept(name="Keep what brings the old release back", database=settings.topology.database_here)
     barrier(name="Wait until every host has kept it")
+
+
+@deploy("Upgrade")
+def deploy_stopped(settings: Settings) -> None:
+    """Stop what runs here, before a database that has come to an older schema is migrated."""
+    units = tuple(Watched(unit, "/", ()) for unit in sorted(every_unit()))
+    services_stopped(name="Stop the services", units=units)
+    barrier(name="Wait until every host has stopped")
 
 
 @deploy("Upgrade")
@@ -186,6 +194,17 @@ def begun(database: bool) -> Commands:
         arguments = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
         host.connector_data[_UPGRADE] = Part(database, arguments)
     host.noop("every host is ready")
+
+
+@operation()
+def services_stopped(units: tuple[Watched, ...]) -> Commands:
+    """Stop those of the units that run."""
+    have = look(Units, watched=units)
+    running = [each.unit for each in units if have.get(each.unit, NO_UNIT).active]
+    if not running:
+        host.noop("no service runs")
+        return
+    yield f"systemctl stop {' '.join(running)}"
 
 
 @operation()

@@ -8,6 +8,7 @@ where a question is a JSON list, and prints a word for each of them in turn:
 
     ["schema", "TABLE=FOLDER", ...]     yes when each table stands at the last migration of its
                                         folder in the environment, none without any, else no
+    ["revisions"]                       the migrations at which the database stands, or none
     ["login", "NAME", "EMAIL"]          yes when NAME has the password on stdin, else no
     ["web", "URL", ...]                 yes when every URL answers 200, else no
     ["flower", "URL"]                   yes when URL answers at all
@@ -81,6 +82,10 @@ def versions(table):
     if not exists(table):
         return set()
     return set(query("SELECT array_agg(version_num) FROM " + table)[0] or ())
+
+
+def revisions():
+    return ",".join(sorted(versions("alembic_version"))) or "none"
 
 
 def heads(folder):
@@ -202,7 +207,14 @@ def worker(*queues):
 
 
 CHECKS = {"web": web, "flower": flower, "health": flower, "heartbeat": heartbeat, "worker": worker}
-ASKS = {"schema": schema, "login": login, "age": age, "imports": imports, "used": used}
+ASKS = {
+    "schema": schema,
+    "revisions": revisions,
+    "login": login,
+    "age": age,
+    "imports": imports,
+    "used": used,
+}
 
 
 def answer(what, arguments):

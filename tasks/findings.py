@@ -1,0 +1,320 @@
+"""What a run refuses after one look at its hosts, before the first change on any of them. Pure.
+
+Each finding is one sentence: what was found, and what mends it or consents to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from .ports import claims
+from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .stored import Job, Stored
+from .survey import KEY, Process, Seen, Site, fingerprints
+
+_ADOPT = "set airflow_adopt = True to use it"
+_OURS = {
+    ENVIRONMENT: re.compile(
+        r"(bin|lib|build|bootstrap|current|previous)(\..*)?|\d.*-[0-9a-f]{8}.*"
+    ),
+    CONFIGURATION: re.compile(r"(airflow|secrets|reports)\.env.*|[a-z]+-ca\.crt.*"),
+}
+"""What this package puts into its folders."""
+_NO_SHELLS = ("nologin", "false")
+_FIRST_LOGIN = 1000
+"""The first number that Debian gives to a person."""
+_NAMED = 5
+"""Things that are named before the rest is counted."""
+
+
+def findings(sites: Mapping[str, Site], *, replacing: bool = False) -> list[str]:
+    """Say everything for which a run on ``sites``, by the names of the hosts, is refused.
+
+    With ``replacing`` there is consent to lose what the database holds, with its key.
+    """
+    each = chain.from_iterable(_of_host(name, site) for name, site in sites.items())
+    stored = chain.from_iterable(
+        _of_database(name, site, sites, replacing) for name, site in sites.items()
+    )
+    keys = [] if replacing else _keys(sites)
+    return list(dict.fromkeys((*keys, *each, *stored)))
+
+
+def _of_host(name: str, site: Site) -> Iterator[str]:
+    settings, seen = site.settings, site.seen
+    if settings.airflow_components:
+        yield from _other_airflow(name, seen)
+        yield from _accounts(name, seen)
+        yield from _enabled_units(name, settings, seen)
+    yield from _taken_ports(name, settings, seen)
+    if "rabbitmq" in settings.topology.components:
+        yield from _broker(name, settings, seen)
+    if "postgresql" in settings.topology.components:
+        yield from _cluster(name, settings, seen)
+    if settings.airflow_components and not settings.airflow_adopt:
+        yield from _files(name, settings, seen)
+        yield from _folders(name, settings, seen)
+
+
+def _other_airflow(name: str, seen: Seen) -> Iterator[str]:
+    if seen.processes:
+        yield (
+            f"{name} has an Airflow of its own that runs ({described(seen)}): two on one host harm"
+            " each other, so stop and disable that first, or deploy to another host"
+        )
+
+
+def described(seen: Seen) -> str:
+    """Say in a few words what another Airflow is."""
+    homes = [process.home for process in seen.processes if process.home != "-"]
+    units = [unit.rpartition("/")[2] for unit in seen.units]
+    parts = (
+        str(seen.stored) if seen.stored and seen.stored.airflow else "",
+        _listed(_process(process) for process in seen.processes),
+        f"units {_listed(units)}" if units else "",
+        f"AIRFLOW_HOME {_listed(homes)}" if homes else "",
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _process(process: Process) -> str:
+    unit = "" if process.unit == "-" else f" by {process.unit}"
+    return f"{process.component} of user {process.user}, process {process.pid}{unit}"
+
+
+def _listed(things: Iterable[str]) -> str:
+    every = list(dict.fromkeys(things))
+    more = len(every) - _NAMED
+    return ", ".join(every[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _accounts(name: str, seen: Seen) -> Iterator[str]:
+    for account, (number, shell) in seen.accounts.items():
+        if number >= _FIRST_LOGIN or not shell.endswith(_NO_SHELLS):
+            yield (
+                f"{name} has an account {account} that somebody logs in to (number {number}, shell"
+                f" {shell}), and this package needs one of that name for itself: rename it, or"
+                " deploy to another host"
+            )
+
+
+def _enabled_units(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse units of others that start an Airflow beside ours, consent or not."""
+    if seen.processes:
+        return
+    if seen.units and not settings.airflow_adopt:
+        yield (
+            f"{name} has units of an Airflow that this package has not made"
+            f" ({_listed(seen.units)}): remove them, or {_ADOPT}; those with a name of ours are"
+            " then replaced, and copies kept"
+        )
+    elif others := [unit for unit in seen.units if "/airflow-" not in unit]:
+        yield f"{name} has units of another Airflow ({_listed(others)}): disable and remove them"
+
+
+def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    own = {unit.rpartition("/")[2] for unit in seen.units}
+    for port, claim in claims(settings).items():
+        for each in seen.listeners:
+            if each.port != port or (each.unit.startswith(claim.units) and each.unit not in own):
+                continue
+            if seen.processes and each.unit in (*own, *(p.unit for p in seen.processes)):
+                continue  # told with the other Airflow
+            by = f"{each.program}, process {each.pid}" + (
+                "" if each.unit == "-" else f" of {each.unit}"
+            )
+            yield (
+                f"port {port} of {name} is taken by another program ({by}): stop that, or set"
+                f" {claim.setting} to another port"
+            )
+
+
+def _broker(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    wanted = settings.rabbitmq_node_name
+    if seen.nodes and wanted not in seen.nodes:
+        yield (
+            f"{name} has a RabbitMQ node {seen.nodes[0]} with data: set rabbitmq_node_name ="
+            f' "{seen.nodes[0]}" to use it'
+        )
+    elif seen.nodes and seen.broker == "other" and not (settings.airflow_adopt or _named(settings)):
+        yield (
+            f"{name} has a RabbitMQ that this package has not configured: name it by rabbitmq_url"
+            f" instead of the group rabbitmq, where it stays as it is, or {_ADOPT}"
+        )
+
+
+def _named(settings: Settings) -> bool:
+    return settings.rabbitmq_node_name != Settings.model_fields["rabbitmq_node_name"].default
+
+
+def _cluster(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    if seen.cluster != "other":
+        return
+    ours = {settings.postgresql_database, settings.postgresql_results_database}
+    others = [each for each in seen.databases if each not in ours]
+    if seen.unknown:
+        yield (
+            f"{name} has a PostgreSQL that this package has not made, and what it holds can't be"
+            f" known ({seen.unknown}): start it, or name another by postgresql_url"
+        )
+    elif others and not settings.airflow_adopt:
+        yield (
+            f"{name} has a PostgreSQL with databases of others ({_listed(others)}): name it by"
+            " postgresql_url instead of the group postgresql, where it stays as it is, or"
+            f" {_ADOPT}; its settings and addresses then follow the inventory"
+        )
+
+
+def _files(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    path = f"{settings.airflow_home}/airflow.cfg"
+    if path in seen.files:
+        yield (
+            f"{name} has a {path} that this package has not written, with the Fernet key and the"
+            " passwords of its Airflow: set airflow_home to another folder, or give that key as"
+            f" {KEY} and {_ADOPT}, which keeps a copy"
+        )
+
+
+def _folders(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    owners = {settings.airflow_home: "airflow_home", LOGS: "the folder of logs"}
+    for path, what in owners.items():
+        owner = seen.folders.get(path, "airflow")
+        if owner != "airflow":
+            yield (
+                f"{name} has {what} {path} with files of the user {owner}, who could no longer"
+                f" read them: move them away, or {_ADOPT}"
+            )
+    for path, ours in _OURS.items():
+        others = [each for each in seen.entries.get(path, ()) if not ours.fullmatch(each)]
+        if others:
+            yield (
+                f"{name} has files in {path} that this package has not put there"
+                f" ({_listed(others)}): move them away, or {_ADOPT}"
+            )
+
+
+def _keys(sites: Mapping[str, Site]) -> list[str]:
+    """Refuse a Fernet key that would take the place of one which opens what is stored."""
+    keys = next((site.settings.secret(KEY) for site in sites.values()), "")
+    stored = next((s.seen.stored for s in sites.values() if s.seen.stored), None)
+    locked = stored.locked(keys) if stored else []
+    if stored and stored.secrets and not locked:
+        return []
+    strangers = _strangers(sites, fingerprints(keys))
+    if any(site.seen.processes for site in sites.values()):
+        return []  # told with the other Airflow, whose key it is
+    if strangers:
+        return [_other_key(name, sites[name]) for name in strangers]
+    return [_locked(locked, len(stored.secrets))] if stored and locked else []
+
+
+def _strangers(sites: Mapping[str, Site], ours: frozenset[str]) -> list[str]:
+    """Name the hosts with another key; those of servers alone where no Airflow knows better."""
+    with_keys = {name: site for name, site in sites.items() if site.seen.keys}
+    airflow = {name: s for name, s in with_keys.items() if s.settings.airflow_components}
+    return [n for n, s in (airflow or with_keys).items() if not s.seen.keys & ours]
+
+
+def _other_key(name: str, site: Site) -> str:
+    if site.generated:
+        return (
+            f"{name} has another Fernet key than this machine ({site.secrets_file} was missing, or"
+            " is older or newer): copy the file of whoever deployed it here, or run"
+            " tasks.deploy_secrets_fetch; only tasks.deploy_fernet_key_rotation makes a new key"
+        )
+    return (
+        f"{KEY} is not the key of {name}, which opens what is stored there: set it to that one, or"
+        ' to "NEW,OLD" and rotate'
+    )
+
+
+def _locked(locked: list[str], every: int) -> str:
+    return (
+        f"{len(locked)} of {every} stored secrets can't be opened with {KEY} ({_listed(locked)}):"
+        ' give the key that has written them too ("THIS,THAT"), or remove them from Airflow'
+    )
+
+
+def _of_database(
+    name: str, site: Site, sites: Mapping[str, Site], replacing: bool
+) -> Iterator[str]:
+    settings, seen = site.settings, site.seen
+    where = f"the database {settings.postgresql_database} of {name}"
+    ours = any(_uses(other.seen, settings) for other in sites.values())
+    if seen.unknown and "postgresql" in settings.foreign and not ours:
+        yield (
+            f"{where} can't be asked what it holds ({seen.unknown}): have it answer {name}, or"
+            " install postgresql-client there if SSH may not forward connections"
+        )
+    if seen.stored is None:
+        return
+    yield from _unusable(where, settings, seen.stored)
+    yield from _other_scheduler(where, sites, seen)
+    yield from _no_backup(name, settings, seen)
+    proven = ours or (seen.stored.secrets and not seen.stored.locked(settings.secret(KEY)))
+    consent = replacing or settings.airflow_adopt or seen.processes
+    if seen.stored.used and not proven and not consent:
+        yield (
+            f"{where} is used by an Airflow that this package has not made ({seen.stored}): set"
+            f" postgresql_database to another, or {_ADOPT}; it is backed up before its schema"
+            " changes"
+        )
+
+
+def _uses(seen: Seen, settings: Settings) -> bool:
+    """Tell whether a host's Airflow of ours has used the wanted database before."""
+    if "database" in seen.marked:
+        return seen.marked["database"] == database(settings)
+    return seen.current
+
+
+def database(settings: Settings) -> str:
+    """Name the metadata database, as a host's mark does."""
+    place = f"{settings.postgresql_host}:{settings.postgresql_port}"
+    inventory = "postgresql" in settings.topology.servers
+    return f"{'inventory' if inventory else place}/{settings.postgresql_database}"
+
+
+def _unusable(where: str, settings: Settings, stored: Stored) -> Iterator[str]:
+    if stored.tables and not stored.airflow:
+        yield (
+            f"{where} has {stored.tables} tables, and none of Airflow's: set postgresql_database to"
+            " another"
+        )
+    elif sentence := stored.no_way(settings.airflow_version):
+        yield (
+            f"{where} has the schema of {stored.schema}: {sentence} (tasks.deploy_rollback undoes"
+            " an upgrade)"
+        )
+
+
+def _other_scheduler(where: str, sites: Mapping[str, Site], seen: Seen) -> Iterator[str]:
+    known = [(*site.seen.names, *site.settings.topology.known) for site in sites.values()]
+    names = {name for each in known for name in each}
+    deployed = any(site.seen.current for site in sites.values())
+    jobs = seen.stored.jobs if seen.stored else ()
+    others = [job for job in jobs if not (deployed and _is_ours(job, names))]
+    if others and not seen.processes:
+        yield (
+            f"{where} is in use by another Airflow ({_listed(map(str, others))}): stop that, or set"
+            " postgresql_database to another; what has just ended counts for a minute"
+        )
+
+
+def _is_ours(job: Job, names: Iterable[str]) -> bool:
+    short = {name.partition(".")[0] for name in names if not name[:1].isdigit()}
+    known = job.host in names or job.host.partition(".")[0] in short
+    return known and job.user == "airflow"
+
+
+def _no_backup(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse a migration before which no backup could be made."""
+    stored = seen.stored
+    if stored and stored.older(settings.airflow_version) and 0 < seen.client < stored.server:
+        yield (
+            f"{name} has the client of PostgreSQL {seen.client}, which can't back up a server of"
+            f" version {stored.server} before its schema changes: install"
+            f" postgresql-client-{stored.server} there"
+        )

@@ -1,0 +1,76 @@
+"""Refuse, before the first change on any host, what one look at all of them forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyinfra import host, logger
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from .deploys import deploy
+from .findings import database, described, findings
+from .operations import Commands
+from .settings import Settings, SettingsError
+from .stored import Stored
+from .survey import KEY, MARK, Site, everywhere, fingerprints, seen
+
+
+def guarded(
+    settings: Settings, *, alone: bool = False, replacing: bool = False
+) -> Mapping[str, Site]:
+    """Look at the hosts of this run, or ``alone`` at this one, and give what is there.
+
+    SettingsError has a sentence for everything that forbids the run. With ``replacing`` there is
+    consent to lose what the database holds.
+    """
+    sites = everywhere(settings, alone=alone)
+    if refused := findings(sites, replacing=replacing):
+        raise SettingsError("\n".join(refused))
+    _tell(sites[host.name])
+    return sites
+
+
+def held_in(sites: Mapping[str, Site]) -> Stored | None:
+    """Give what the metadata database holds; None where there is none, or nobody can ask it."""
+    return next((site.seen.stored for site in sites.values() if site.seen.stored), None)
+
+
+def _tell(site: Site) -> None:
+    """Name what another Airflow has left on a host that is not ours yet."""
+    seen = site.seen
+    if seen.current or not site.settings.airflow_components:
+        return
+    if words := described(seen):
+        host.log(f"another Airflow was here: {words}", logger.warning)
+    for path in seen.mentions:
+        host.log(
+            f"{path} speaks of Airflow: see that it does nothing to this one any more"
+            " (airflow_metadata_days and airflow_log_days clean up)",
+            logger.warning,
+        )
+    for path in seen.sites:
+        host.log(f"{path} leads to the web UI's port past the proxy: remove it", logger.warning)
+
+
+@deploy("Mark")
+def deploy_mark(settings: Settings) -> None:
+    """Mark a host as ours, so that a run with another Fernet key is refused there."""
+    marked(name=f"Write {MARK}", have=seen(settings).marked, wanted=mark(settings))
+
+
+def mark(settings: Settings) -> dict[str, str]:
+    """Give what tells our hosts from others."""
+    keys = " ".join(sorted(fingerprints(settings.secret(KEY))))
+    return {"fernet": keys, "database": database(settings)}
+
+
+@operation()
+def marked(have: Mapping[str, str], wanted: Mapping[str, str]) -> Commands:
+    """Write the mark."""
+    if have == wanted:
+        host.noop(f"{MARK} is as it should be")
+        return
+    lines = [f"{word} {what}" for word, what in wanted.items()]
+    yield StringCommand(
+        "umask 077; cat >", f"{MARK}.new && mv -fT {MARK}.new", QuoteString(MARK), _stdin=lines
+    )

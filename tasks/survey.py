@@ -1,0 +1,270 @@
+"""One look at a host before anything is changed there: what is on it that is not ours."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyinfra import host, state
+from pyinfra.api import FactBase, Host, QuoteString, StringCommand
+from pyinfra.context import ctx_host
+
+from . import monitoring, repository, secrets, stored, tunnel
+from .facts import look
+from .ports import claims
+from .resources import template
+from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .stored import Stored
+
+MARK = "/etc/pyinfra-airflow"
+"""What tells a host of ours: by which Fernet key, and which database its Airflow uses."""
+KEY = "airflow_fernet_key"
+_SITE = "airflow_site"
+"""Where a host's connector data keeps the settings that it was looked at with."""
+_ASKED = "airflow_asked"
+"""Where it keeps what an external database has said."""
+
+
+class Process(NamedTuple):
+    """A process of an Airflow that is not ours."""
+
+    pid: str
+    user: str
+    component: str
+    unit: str
+    """``-`` for one that no unit has started."""
+    home: str
+    """Its AIRFLOW_HOME; ``-`` where that is not set."""
+
+
+class Listener(NamedTuple):
+    """Who listens on a port."""
+
+    port: int
+    pid: str
+    program: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is on a host; a bare one has nothing of all this."""
+
+    names: tuple[str, ...] = ()
+    """What it calls itself, and what an Airflow of ours calls it."""
+    keys: frozenset[str] = frozenset()
+    """Fingerprints of the Fernet keys that our Airflow has there."""
+    marked: Mapping[str, str] = field(default_factory=dict)
+    """What MARK says."""
+    current: bool = False
+    """Whether an environment of ours is in use."""
+    processes: tuple[Process, ...] = ()
+    units: tuple[str, ...] = ()
+    """Files of units that are not ours, and that are called like ours or start an Airflow."""
+    listeners: tuple[Listener, ...] = ()
+    """Who listens on the ports that are wanted."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """Those that are wanted, there and not empty -> their owners."""
+    files: tuple[str, ...] = ()
+    """Those that are wanted, and that this package has not written."""
+    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What is in the folders of ours."""
+    accounts: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Those that are wanted -> number and shell."""
+    nodes: tuple[str, ...] = ()
+    """RabbitMQ's nodes with data."""
+    broker: str = ""
+    """Whose configuration RabbitMQ has: ours, other, or empty."""
+    mentions: tuple[str, ...] = ()
+    """Files of cron, logrotate and timers that speak of Airflow."""
+    sites: tuple[str, ...] = ()
+    """Sites of nginx that lead to the web UI's port."""
+    cluster: str = ""
+    """Whose PostgreSQL is there: ours, other, or empty."""
+    databases: Mapping[str, int] = field(default_factory=dict)
+    """Its databases -> connections to them."""
+    stored: Stored | None = None
+    """What the wanted database holds; None where there is none."""
+    unknown: str = ""
+    """Why that can't be known."""
+    client: int = 0
+    """Major version of PostgreSQL's programs there; 0 without any."""
+
+
+class Survey(FactBase[Seen]):
+    """What is on a host that is not ours, and what our database holds.
+
+    The variables with which an external database is asked come on standard input.
+    """
+
+    default = Seen
+
+    def command(
+        self, home: str, ports: tuple[int, ...], database: str, local: bool, web_port: int | None
+    ) -> StringCommand:
+        script = template(
+            "survey",
+            mark=MARK,
+            configuration=CONFIGURATION,
+            environment=ENVIRONMENT,
+            logs=LOGS,
+            web_port=web_port,
+            database=database,
+            local=local,
+            direct=stored.DIRECT,
+            derived=stored.DERIVED,
+        )
+        words = (home, " ".join(map(str, ports)), " ".join(ACCOUNTS), database)
+        return StringCommand("bash -c", QuoteString(script), "survey", *map(QuoteString, words))
+
+    def process(self, output: list[str]) -> Seen:
+        return read(output)
+
+
+ACCOUNTS = ("airflow", repository.USER, monitoring.USER)
+"""Those that this package makes."""
+
+
+def read(output: list[str]) -> Seen:
+    """Read what the survey has printed."""
+    answers = [line for line in output if line.startswith("{")]
+    pairs = [line.partition(" ")[::2] for line in output if not line.startswith("{")]
+
+    def every(word: str) -> list[str]:
+        return [rest for first, rest in pairs if first == word]
+
+    marked = dict(line.partition(" ")[::2] for line in every("marked"))
+    unknown = next((w.partition(" ")[2] for w in every("stored") if w.startswith("unknown")), "")
+    return Seen(
+        names=tuple(name for line in every("name") for name in line.split()),
+        keys=frozenset(every("fernet") or marked.get("fernet", "").split()),
+        marked=marked,
+        current=bool(every("current")),
+        processes=tuple(Process(*line.split(" ", 4)) for line in every("process")),
+        units=tuple(every("unit")),
+        listeners=tuple(map(_listener, every("port"))),
+        folders={path: owner for owner, _, path in (w.partition(" ") for w in every("folder"))},
+        files=tuple(every("file")),
+        entries={
+            ENVIRONMENT: tuple(every("environment")),
+            CONFIGURATION: tuple(every("configuration")),
+        },
+        accounts=dict(map(_account, every("account"))),
+        nodes=tuple(every("node")),
+        broker="".join(every("broker")),
+        client=max(map(int, every("client")), default=0),
+        mentions=tuple(every("mention")),
+        sites=tuple(every("site")),
+        cluster="".join(every("cluster")),
+        databases={n: int(c) for n, _, c in (w.rpartition(" ") for w in every("database"))},
+        stored=None if unknown or not answers else stored.read(answers),
+        unknown=unknown,
+    )
+
+
+def _listener(line: str) -> Listener:
+    port, *rest = line.split(" ")
+    return Listener(int(port), *rest)
+
+
+def _account(line: str) -> tuple[str, tuple[int, str]]:
+    name, _, number, *_, shell = line.split(":")
+    return name, (int(number), shell)
+
+
+def fingerprints(keys: str) -> frozenset[str]:
+    """Give what tells Fernet keys, which a comma separates, without showing them."""
+    return frozenset(hashlib.sha256(key.encode()).hexdigest() for key in keys.split(","))
+
+
+class Site(NamedTuple):
+    """A host as it should be and as it is."""
+
+    settings: Settings
+    seen: Seen
+    secrets_file: Path
+    generated: bool
+    """Whether the Fernet key is the one of that file."""
+
+    @property
+    def holds_database(self) -> bool:
+        """Whether this host is the one that is asked what the database holds."""
+        return holds_database(self.settings)
+
+
+def holds_database(settings: Settings) -> bool:
+    """Tell whether a host runs the database, or prepares an external one for all."""
+    return "postgresql" in settings.topology.components or _asks_external(settings)
+
+
+def _asks_external(settings: Settings) -> bool:
+    return settings.topology.database_here and "postgresql" in settings.foreign
+
+
+def everywhere(settings: Settings, *, alone: bool = False) -> dict[str, Site]:
+    """Look at every host of this run, or ``alone`` at this one: name -> what was seen.
+
+    Whichever host comes first has all of them looked at, so that a refusal speaks of them all.
+    """
+    own: Host = ctx_host.get()  # `host` stands for whichever one is in use
+    hosts = [own] if alone else state.inventory.get_active_hosts()
+    return {each.name: _site(each, settings if each is own else None) for each in hosts}
+
+
+def _site(each: Host, settings: Settings | None = None) -> Site:
+    kept = each.connector_data
+    with kept.setdefault(f"{_SITE}_lock", threading.Lock()), ctx_host.use(each):
+        if settings is None:
+            settings = kept.get(_SITE) or Settings.of(each)
+        kept[_SITE] = settings
+        file = settings.secrets_file(each)
+        generated = secrets.kept(file, KEY) == settings.secret(KEY)
+        return Site(settings, seen(settings), file, generated)
+
+
+def seen(settings: Settings) -> Seen:
+    """Look at this host, and through it at an external database."""
+    local = "postgresql" in settings.topology.components
+    external = _asks_external(settings)
+    found = look(
+        Survey,
+        stdin=StringIO(_login(settings)) if external else None,
+        home=settings.airflow_home,
+        ports=tuple(sorted(claims(settings))),
+        database=settings.postgresql_database if local or external else "",
+        local=local,
+        web_port=settings.airflow_web_port if settings.airflow_components else None,
+    )
+    return replace(found, **_through(settings)) if external and not found.client else found
+
+
+def _through(settings: Settings) -> dict[str, Any]:
+    """Ask an external database from this machine, once: the host has no client yet."""
+    kept = host.connector_data
+    if _ASKED not in kept:
+        try:
+            kept[_ASKED] = {"stored": tunnel.ask(settings)}
+        except tunnel.CannotAskError as error:
+            kept[_ASKED] = {"unknown": str(error)}
+    answer: dict[str, Any] = kept[_ASKED]
+    return answer
+
+
+def _login(settings: Settings) -> str:
+    """Give the variables with which psql reaches the external database."""
+    variables = {
+        "PGHOST": settings.server("postgresql"),
+        "PGPORT": settings.postgresql_port,
+        "PGUSER": settings.postgresql_user,
+        "PGPASSWORD": settings.secret("postgresql_password"),
+        "PGDATABASE": settings.postgresql_database,
+        "PGSSLMODE": settings.sslmode or "prefer",
+        "PGSSLROOTCERT": settings.ca_path("postgresql"),
+        "PGCONNECT_TIMEOUT": 10,
+    }
+    return "".join(f"{name}={value}\n" for name, value in variables.items())
