@@ -15,6 +15,7 @@ from .airflow import deploy_airflow, deploy_database, deploy_services
 from .backup import deploy_backup
 from .dags import deploy_dags
 from .drain import deploy_drain
+from .fetch import deploy_secrets_fetch
 from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .housekeeping import deploy_housekeeping
@@ -61,6 +62,7 @@ __all__ = [
     "deploy_reports",
     "deploy_restore",
     "deploy_rollback",
+    "deploy_secrets_fetch",
     "deploy_services",
     "deploy_stack",
     "deploy_system",

@@ -15,6 +15,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import (
     FileDownloadCommand,
     FileUploadCommand,
+    FunctionCommand,
     QuoteString,
     StringCommand,
     operation,
@@ -24,7 +25,8 @@ from pyinfra.operations import files
 
 from .facts import NO_UNIT, Found, Paths, Units, Watched, look
 
-Commands = Generator[str | StringCommand | FileUploadCommand | FileDownloadCommand, None, None]
+Command = str | StringCommand | FileUploadCommand | FileDownloadCommand | FunctionCommand
+Commands = Generator[Command, None, None]
 
 
 def will_have_changed(operations: Iterable[OperationMeta]) -> bool:

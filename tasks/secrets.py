@@ -12,6 +12,7 @@ import json
 import os
 import secrets as dice
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,15 @@ def replace(file: Path, name: str, old: str, new: str) -> None:
             secrets[name] = new
 
 
+def replace_all(file: Path, values: Mapping[str, str]) -> None:
+    """Put ``values`` into ``file``, and keep beside it what it had in their places."""
+    with _held(file) as secrets:
+        if any(secrets.get(name) != value for name, value in values.items()):
+            former = file.with_name(f"{file.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            write_private(former, _text(secrets))
+        secrets.update(values)
+
+
 @contextmanager
 def _held(file: Path) -> Iterator[dict[str, str]]:
     """Lend what ``file`` has to one process at a time, and write what that makes of it."""
@@ -141,7 +151,11 @@ def _held(file: Path) -> Iterator[dict[str, str]]:
         secrets = dict(before)
         yield secrets
         if secrets != before:
-            write_private(file, json.dumps(secrets, indent=2, sort_keys=True) + "\n")
+            write_private(file, _text(secrets))
+
+
+def _text(secrets: Mapping[str, str]) -> str:
+    return json.dumps(secrets, indent=2, sort_keys=True) + "\n"
 
 
 def _read(file: Path) -> dict[str, str]:
