@@ -14,6 +14,7 @@ from . import airflow_cfg, budget, housekeeping, reports, repository
 from .addresses import reachable
 from .deploys import deploy
 from .facts import PROXY_SITE, ProbeAnswers, Question, Watched, helper, look
+from .guard import guard_alone
 from .operations import (
     Commands,
     File,
@@ -74,6 +75,7 @@ _RETURN_WITHIN = 90
 def deploy_airflow(settings: Settings | None = None) -> None:
     """Configure Airflow on a host and give administrators the ``airflow`` command."""
     settings = of_this_host(settings)
+    guard_alone(settings)
     release = settings.release
     library = _library((release.login_script, *IMPORTED, *release.helpers))
     own = {**tools(settings), **_canary(settings), **reports.reporter(settings)}
@@ -91,6 +93,7 @@ def deploy_database(
     fails.
     """
     settings = Settings.of(host, settings)
+    guard_alone(settings)
     release = settings.release
     user, email = settings.airflow_admin_user, settings.airflow_admin_email
     questions = (schema_question(settings), _REVISIONS, ("login", user, email))

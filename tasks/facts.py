@@ -471,8 +471,6 @@ class RabbitmqQueues(FactBase[dict[str, Queue] | None]):
 class BrokerFiles:
     """What RabbitMQ finds when it starts."""
 
-    nodes: tuple[str, ...] = ()
-    """Names of the Erlang nodes that have data on this host."""
     plugins: tuple[str, ...] = ()
     """Plugins that are enabled."""
     metrics: bool = False
@@ -487,16 +485,12 @@ class RabbitmqFiles(FactBase[BrokerFiles]):
     def command(self) -> str:
         return (
             "cd /etc/rabbitmq 2>/dev/null && { cat enabled_plugins;"
-            " grep -m 1 '^prometheus.tcp' rabbitmq.conf; } 2>/dev/null;"
-            " ls -d /var/lib/rabbitmq/mnesia/*@*/ 2>/dev/null || true"
+            " grep -m 1 '^prometheus.tcp' rabbitmq.conf; } 2>/dev/null || true"
         )
 
     def process(self, output: list[str]) -> BrokerFiles:
-        folders = [line for line in output if line.startswith("/")]
-        names = [line.rstrip("/").rsplit("/", 1)[-1] for line in folders]
-        lists = [line for line in output if not line.startswith(("/", "%", "prometheus"))]
+        lists = [line for line in output if not line.startswith(("%", "prometheus"))]
         return BrokerFiles(
-            nodes=tuple(name for name in names if not name.endswith("-plugins-expand")),
             plugins=tuple(re.findall(r"\w+", "".join(lists))),
             metrics=any(line.startswith("prometheus") for line in output),
         )

@@ -267,7 +267,7 @@ def _uses(seen: Seen, settings: Settings) -> bool:
     """Tell whether a host's Airflow of ours has used the wanted database before."""
     if "database" in seen.marked:
         return seen.marked["database"] == database(settings)
-    return seen.current
+    return seen.ours
 
 
 def database(settings: Settings) -> str:
@@ -293,7 +293,7 @@ def _unusable(where: str, settings: Settings, stored: Stored) -> Iterator[str]:
 def _other_scheduler(where: str, sites: Mapping[str, Site], seen: Seen) -> Iterator[str]:
     known = [(*site.seen.names, *site.settings.topology.known) for site in sites.values()]
     names = {name for each in known for name in each}
-    deployed = any(site.seen.current for site in sites.values())
+    deployed = any(site.seen.ours for site in sites.values())
     jobs = seen.stored.jobs if seen.stored else ()
     others = [job for job in jobs if not (deployed and _is_ours(job, names))]
     if others and not seen.processes:

@@ -14,6 +14,9 @@ from .settings import Settings, SettingsError
 from .stored import Stored
 from .survey import KEY, MARK, Site, everywhere, fingerprints, seen
 
+_GUARDED = "airflow_guarded"
+"""What a host's connector data has once it was looked at."""
+
 
 def guarded(
     settings: Settings, *, alone: bool = False, replacing: bool = False
@@ -24,10 +27,17 @@ def guarded(
     consent to lose what the database holds.
     """
     sites = everywhere(settings, alone=alone)
+    host.connector_data[_GUARDED] = True
     if refused := findings(sites, replacing=replacing):
         raise SettingsError("\n".join(refused))
     _tell(sites[host.name])
     return sites
+
+
+def guard_alone(settings: Settings) -> None:
+    """Do the same for a component that is deployed by itself."""
+    if _GUARDED not in host.connector_data:
+        guarded(settings, alone=True)
 
 
 def held_in(sites: Mapping[str, Site]) -> Stored | None:

@@ -12,6 +12,7 @@ from . import secrets
 from .airflow import deploy_airflow, deploy_services
 from .connection import held
 from .deploys import deploy
+from .guard import deploy_mark, guarded
 from .operations import Commands, barrier
 from .settings import Settings, SettingsError
 
@@ -42,23 +43,24 @@ def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
         )
     new = old.partition(",")[0] if "," in old else secrets.next_key(file, _NEXT)
     both = old if "," in old else f"{new},{old}"
+    guarded(settings)
     held(name="Hold the host for this run")
     key_replaced(name="Keep both keys", file=file, old=old, new=both)
-    if settings.airflow_components:
-        _deploy(settings, both)
+    _deploy(settings, both)
     barrier(name="Wait until every host has both keys")
     if settings.topology.database_here:
         encrypted(name="Encrypt with the new key", command=settings.release.rotate_key)
     barrier(name="Wait until the old key is not needed")
     key_replaced(name="Keep the new key", file=file, old=both, new=new)
-    if settings.airflow_components:
-        _deploy(settings, new)
+    _deploy(settings, new)
 
 
 def _deploy(settings: Settings, key: str) -> None:
     with_key = settings.model_copy(update={KEY: SecretStr(key)})
-    deploy_airflow(with_key)
-    deploy_services(with_key)
+    deploy_mark(with_key)
+    if settings.airflow_components:
+        deploy_airflow(with_key)
+        deploy_services(with_key)
 
 
 @operation()

@@ -12,6 +12,7 @@ from pyinfra.api.operation import OperationMeta
 from . import monitoring, releases
 from .deploys import deploy
 from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
+from .guard import guard_alone
 from .operations import (
     Commands,
     File,
@@ -37,6 +38,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     runs elsewhere may still need it.
     """
     settings = of_this_host(settings)
+    guard_alone(settings)
     parts = roles(settings)
     among = (*parts.values(), *_monitor(settings))
     packages(

@@ -14,6 +14,7 @@ from . import monitoring, releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
 from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, look
+from .guard import guard_alone
 from .operations import Commands, File, Folder, can_not_be_asked, place, running, written
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
@@ -34,7 +35,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     Give the steps that start it.
     """
     settings = of_this_host(settings)
-    node_name_kept(name="Keep the node's name", wanted=settings.rabbitmq_node_name)
+    guard_alone(settings)
     files = configuration(settings)
     texts = {path: file.text for path, file in files.items()}
     if settings.rabbitmq_tls:
@@ -151,20 +152,6 @@ def metrics_plugin_off() -> Commands:
         host.noop("there is no plugin of ours")
         return
     yield f"rabbitmq-plugins -q disable {_PLUGIN} </dev/null"
-
-
-@operation()
-def node_name_kept(wanted: str) -> Commands:
-    """Fail where another node has its data here: under a new name it would look empty."""
-    found = look(RabbitmqFiles).nodes
-    others = [name for name in found if name != wanted]
-    if others and wanted not in found:
-        yield (
-            f"echo 'this host has a RabbitMQ node {others[0]} with data: set rabbitmq_node_name ="
-            f' "{others[0]}" to use it\' >&2; false'
-        )
-        return
-    host.noop(f"no node but {wanted} has data here")
 
 
 @operation()

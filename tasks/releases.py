@@ -727,13 +727,16 @@ def no_way(before: str, after: str) -> str | None:
     """
     if Version(before) > Version(after):
         return f"Airflow {before} is newer than {after}, and no database goes back"
-    lines = {release: Version(release.version).release[:2] for release in reversed(RELEASES)}
-    first, last = (Version(version).release[:2] for version in (before, after))
-    between = [release for release, line in lines.items() if first < line < last]
+    first, last = _line(before), _line(after)
+    between = [each for each in reversed(RELEASES) if first < _line(each.version) < last]
     if between:
         steps = " and then ".join(release.version for release in between)
         return f"Airflow {before} does not lead to {after} at once: go to {steps} first"
     return None
+
+
+def _line(version: str) -> tuple[int, ...]:
+    return Version(version).release[:2]
 
 
 def _nearest(version: str, known: list[str]) -> str:

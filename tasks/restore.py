@@ -22,7 +22,7 @@ from .guard import guarded
 from .keys import KEY, key_replaced
 from .objects import deploy_objects
 from .operations import Commands, barrier
-from .settings import Settings, SettingsError
+from .settings import BACKUPS, Settings, SettingsError
 from .stack import deploy_stack
 from .survey import Site, everywhere
 
@@ -35,6 +35,8 @@ class Archive:
     version: str
     """The release of Airflow that it is of."""
     fernet_key: str = field(repr=False)
+    host: str = ""
+    """The name of the host that has made it; empty where that is not known."""
 
     @classmethod
     def read(cls, path: Path | None) -> Archive:
@@ -44,10 +46,19 @@ class Archive:
         try:
             with tarfile.open(path) as tar:
                 version, keys = _text(tar, "version"), _text(tar, "secrets.env")
+                environment = _text(tar, "airflow.env") if "airflow.env" in tar.getnames() else ""
         except (OSError, KeyError, tarfile.TarError) as error:
             raise SettingsError(f"airflow_restore {path} is no backup: {error}") from None
-        found = re.search(r'^AIRFLOW__CORE__FERNET_KEY="(.*)"$', keys, re.MULTILINE)
-        return cls(path, version.strip(), found[1] if found else "")
+        key, name = (
+            _value(keys, "AIRFLOW__CORE__FERNET_KEY"),
+            _value(environment, "AIRFLOW_HOSTNAME"),
+        )
+        return cls(path, version.strip(), key, name)
+
+
+def _value(text: str, variable: str) -> str:
+    found = re.search(rf'^{variable}="(.*)"$', text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _text(tar: tarfile.TarFile, name: str) -> str:
@@ -89,6 +100,9 @@ def deploy_restore(settings: Settings | None = None) -> None:
     barrier(name="Wait until Airflow is stopped")
     if settings.topology.database_here:
         database_restored(name="Restore the database", units=units)
+        if settings.airflow_restore_paused and archive.host not in settings.topology.known:
+            name = archive.host or "the host of the backup"
+            dags_paused(name=f"Pause the DAGs, which {name} may still run")
     files_restored(name="Restore the DAGs and plugins", home=settings.airflow_home)
     taken_back(name="Take the lent backup back")
     if settings.topology.database_here:
@@ -142,6 +156,15 @@ def database_restored(units: list[str]) -> Commands:
         f"umask 077; tar -C {LENT} -xf {LENT}/backup.tar database.dump"
         f" && {helper('airflow_database.py')} restore < {LENT}/database.dump"
         f" || {{ systemctl start --no-block {' '.join(units)}; false; }}"
+    )
+
+
+@operation()
+def dags_paused() -> Commands:
+    """Pause every DAG, and keep the names of those that were active."""
+    yield (
+        f"umask 077; mkdir -p {BACKUPS} && {helper('airflow_database.py')} pause"
+        f" >> {BACKUPS}/active-dags.txt"
     )
 
 

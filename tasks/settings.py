@@ -275,6 +275,8 @@ class Settings(BaseModel):
     """Backup on the controller that `deploy_restore` brings back."""
     airflow_restore_over: bool = False
     """Consent to replace the data of an Airflow that has some; they are backed up first."""
+    airflow_restore_paused: bool = True
+    """Whether DAGs from a backup of other hosts are paused, since those may still run them."""
     airflow_adopt: bool = False
     """Consent to use files, units, servers and a database that another Airflow has left there."""
     airflow_uninstall_data: bool = False

@@ -24,8 +24,8 @@ from .stored import Stored
 MARK = "/etc/pyinfra-airflow"
 """What tells a host of ours: by which Fernet key, and which database its Airflow uses."""
 KEY = "airflow_fernet_key"
-_SITE = "airflow_site"
-"""Where a host's connector data keeps the settings that it was looked at with."""
+_SETTINGS, _LOCK = "airflow_settings", "airflow_look"
+"""Where a host's connector data keeps what other hosts look at it with, one at a time."""
 _ASKED = "airflow_asked"
 """Where it keeps what an external database has said."""
 
@@ -94,6 +94,11 @@ class Seen:
     """Why that can't be known."""
     client: int = 0
     """Major version of PostgreSQL's programs there; 0 without any."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether this package has deployed something there."""
+        return self.current or bool(self.keys or self.marked) or self.cluster == "ours"
 
 
 class Survey(FactBase[Seen]):
@@ -212,16 +217,25 @@ def everywhere(settings: Settings, *, alone: bool = False) -> dict[str, Site]:
     Whichever host comes first has all of them looked at, so that a refusal speaks of them all.
     """
     own: Host = ctx_host.get()  # `host` stands for whichever one is in use
-    hosts = [own] if alone else state.inventory.get_active_hosts()
-    return {each.name: _site(each, settings if each is own else None) for each in hosts}
+    sites = {own.name: _site(own, settings)}
+    for each in () if alone else state.inventory.get_active_hosts():
+        if each is not own and (found := _settings(each)).topology.components:
+            sites[each.name] = _site(each, found)
+    return sites
 
 
-def _site(each: Host, settings: Settings | None = None) -> Site:
+def _settings(each: Host) -> Settings:
+    """Complete the settings of another host, once for all that look at it."""
     kept = each.connector_data
-    with kept.setdefault(f"{_SITE}_lock", threading.Lock()), ctx_host.use(each):
-        if settings is None:
-            settings = kept.get(_SITE) or Settings.of(each)
-        kept[_SITE] = settings
+    if _SETTINGS not in kept:
+        kept[_SETTINGS] = Settings.of(each)
+    found: Settings = kept[_SETTINGS]
+    return found
+
+
+def _site(each: Host, settings: Settings) -> Site:
+    lock = each.connector_data.setdefault(_LOCK, threading.Lock())
+    with lock, ctx_host.use(each):
         file = settings.secrets_file(each)
         generated = secrets.kept(file, KEY) == settings.secret(KEY)
         return Site(settings, seen(settings), file, generated)

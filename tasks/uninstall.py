@@ -32,6 +32,7 @@ from .pgbouncer import pool_absent
 from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .survey import MARK
 from .system import DELIVERED, host_names, journal
 
 _UNITS = (
@@ -75,7 +76,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         return
     absent(
         name="Remove DAGs, logs and keys",
-        paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME),
+        paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME, MARK),
     )
     for user in host.loop(("airflow", repository.USER, monitoring.USER)):
         no_account(name=f"Remove the user {user}", user=user)

@@ -366,7 +366,11 @@ def test_a_backup_works_on_a_fresh_host_in_a_newer_release(
     restored: Stack, runs: list[str]
 ) -> None:
     restored.check(NEW, runs)
-    assert restored.host.ssh("ls /var/backups").stdout.split() == []
+    assert restored.host.ssh("ls /var/backups/airflow").stdout.split() == ["active-dags.txt"]
+    active = restored.host.ssh("cat /var/backups/airflow/active-dags.txt").stdout.split()
+    assert active == ["example_three_tasks"]
+    paused = "SELECT is_paused FROM dag WHERE dag_id = 'example_three_tasks'"
+    assert restored.query(paused) == ["t"]
     assert restored.airflow(NEW).run("example_three_tasks")[1] == "success"
 
 

@@ -2,7 +2,10 @@
 
     airflow_database.py dump
     airflow_database.py restore
+    airflow_database.py pause
     airflow_database.py run COMMAND...
+
+The third pauses every DAG and prints those that were active.
 
 A restore is one transaction: what was there goes, and comes back when the restore breaks off. A
 command that is run finds the database, as the other two do, without PgBouncer in between: a lock of
@@ -74,6 +77,16 @@ def restore():
     sys.exit(psql.wait())
 
 
+def pause():
+    """Pause every DAG but the one that verifies."""
+    sql = (
+        "UPDATE dag SET is_paused = true WHERE NOT is_paused AND dag_id <> 'verify_workers'"
+        " RETURNING dag_id"
+    )
+    command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql]
+    sys.exit(subprocess.call(command, env=environment()))
+
+
 def run():
     """Become the command."""
     key, url = address()
@@ -81,4 +94,4 @@ def run():
     os.execvp(sys.argv[2], sys.argv[2:])
 
 
-{"dump": dump, "restore": restore, "run": run}[sys.argv[1]]()
+{"dump": dump, "restore": restore, "pause": pause, "run": run}[sys.argv[1]]()
