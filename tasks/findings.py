@@ -42,6 +42,34 @@ def findings(sites: Mapping[str, Site], *, replacing: bool = False) -> list[str]
     return list(dict.fromkeys((*keys, *each, *stored)))
 
 
+def removals(sites: Mapping[str, Site]) -> list[str]:
+    """Say for which of ``sites`` an uninstall is refused, since it would remove what is not ours."""
+    return [sentence for name, site in sites.items() for sentence in _removals(name, site)]
+
+
+def _removals(name: str, site: Site) -> Iterator[str]:
+    settings, seen = site.settings, site.seen
+    foreign = [*seen.units, *(f"{path}/{each}" for path, each in _others(seen))]
+    data = settings.airflow_uninstall_data
+    foreign += [path for path in seen.files if data]
+    if foreign:
+        yield (
+            f"{name} has files in the places of ours that this package has not put there"
+            f" ({_listed(foreign)}): move them away first"
+        )
+    if data and not seen.ours:
+        yield (
+            f"{name} has nothing of this package, so that airflow_uninstall_data would remove what"
+            " is somebody's: take the host out of the inventory, or leave the setting out"
+        )
+
+
+def _others(seen: Seen) -> Iterator[tuple[str, str]]:
+    """Give what in the folders of ours is not from this package: folder and name."""
+    for path, ours in _OURS.items():
+        yield from ((path, each) for each in seen.entries.get(path, ()) if not ours.fullmatch(each))
+
+
 def _of_host(name: str, site: Site) -> Iterator[str]:
     settings, seen = site.settings, site.seen
     if settings.airflow_components:
@@ -186,13 +214,11 @@ def _folders(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
                 f"{name} has {what} {path} with files of the user {owner}, who could no longer"
                 f" read them: move them away, or {_ADOPT}"
             )
-    for path, ours in _OURS.items():
-        others = [each for each in seen.entries.get(path, ()) if not ours.fullmatch(each)]
-        if others:
-            yield (
-                f"{name} has files in {path} that this package has not put there"
-                f" ({_listed(others)}): move them away, or {_ADOPT}"
-            )
+    if others := [f"{path}/{each}" for path, each in _others(seen)]:
+        yield (
+            f"{name} has files in the folders of ours that this package has not put there"
+            f" ({_listed(others)}): move them away, or {_ADOPT}"
+        )
 
 
 def _keys(sites: Mapping[str, Site]) -> list[str]:

@@ -8,7 +8,7 @@ from pyinfra import host, logger
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from .deploys import deploy
-from .findings import database, described, findings
+from .findings import database, described, findings, removals
 from .operations import Commands
 from .settings import Settings, SettingsError
 from .stored import Stored
@@ -32,6 +32,12 @@ def guarded(
         raise SettingsError("\n".join(refused))
     _tell(sites[host.name])
     return sites
+
+
+def guard_removal(settings: Settings) -> None:
+    """Look at the hosts before an uninstall, and refuse to remove what is not ours."""
+    if refused := removals(everywhere(settings)):
+        raise SettingsError("\n".join(refused))
 
 
 def guard_alone(settings: Settings) -> None:

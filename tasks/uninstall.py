@@ -27,6 +27,7 @@ from .facts import (
     Watched,
     look,
 )
+from .guard import guard_removal
 from .operations import Commands, File, removed, written
 from .pgbouncer import pool_absent
 from .postgresql import roles
@@ -59,9 +60,11 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     """Stop Airflow and remove its services, environments and commands.
 
     Data stay: databases, DAGs, logs and keys, with the servers that hold them. With
-    ``airflow_uninstall_data`` they go too. Backups and packages of apt stay always.
+    ``airflow_uninstall_data`` they go too. Backups and packages of apt stay always. SettingsError
+    where that would remove what this package has not made.
     """
     settings = Settings.of(host, settings)
+    guard_removal(settings)
     held(name="Hold the host for this run")
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
     removed(name="Stop and remove the services", units=units, among=units)

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tasks import schemas
-from tasks.findings import database, findings
+from tasks.findings import database, findings, removals
 from tasks.settings import Settings
 from tasks.survey import Site, fingerprints, read
 from tests import made_up
@@ -107,8 +107,8 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a person's account": (["account airflow:x:1001:1001::/home/airflow:/bin/bash"], "logs in to"),
     "somebody's airflow.cfg": (["file /var/lib/airflow/airflow.cfg"], "with the Fernet key and"),
     "somebody's folder": (["folder bob /var/log/airflow"], "files of the user bob"),
-    "an environment in /opt/airflow": (["environment pyvenv.cfg"], "has files in /opt/airflow"),
-    "configuration in /etc/airflow": (["configuration airflow.cfg"], "has files in /etc/airflow"),
+    "an environment in /opt/airflow": (["environment pyvenv.cfg"], "(/opt/airflow/pyvenv.cfg)"),
+    "configuration in /etc/airflow": (["configuration airflow.cfg"], "(/etc/airflow/airflow.cfg)"),
     "another node": (["node rabbit@one", "broker other"], 'set rabbitmq_node_name = "rabbit@one"'),
     "a broker of somebody": (["node rabbit@localhost", "broker other"], "rabbitmq_url instead"),
     "databases of others": (["cluster other", "database shop 2"], "databases of others (shop)"),
@@ -209,6 +209,25 @@ def test_an_external_database_that_can_not_be_asked_is_not_taken_for_empty(
     known = read([*silent, "current yes", *mark(KEY, database(settings))])
     assert database(settings) == "db.example.com:5432/flow"
     assert findings({HOST: unknown._replace(seen=known)}) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "data", "sentences"),
+    [
+        (OURS, True, 0),
+        (["name one"], False, 0),
+        (["name one", "cluster other", "database airflow 1"], True, 1),
+        ([*OURS, "unit /etc/systemd/system/airflow-webserver.service"], False, 1),
+        ([*OURS, "environment pyvenv.cfg"], False, 1),
+        ([*OURS, "file /var/lib/airflow/airflow.cfg"], False, 0),
+        ([*OURS, "file /var/lib/airflow/airflow.cfg"], True, 1),
+    ],
+)
+def test_an_uninstall_removes_what_is_ours(
+    lines: list[str], data: bool, sentences: int, tmp_path: Path
+) -> None:
+    said = removals({HOST: site(lines, tmp_path, airflow_uninstall_data=data)})
+    assert len(said) == sentences
 
 
 def test_one_refusal_speaks_of_every_host(tmp_path: Path) -> None:
