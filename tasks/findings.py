@@ -43,7 +43,7 @@ def findings(sites: Mapping[str, Site], *, replacing: bool = False) -> list[str]
 
 
 def removals(sites: Mapping[str, Site]) -> list[str]:
-    """Say for which of ``sites`` an uninstall is refused, since it would remove what is not ours."""
+    """Say why an uninstall on ``sites`` is refused: it would remove what is not ours."""
     return [sentence for name, site in sites.items() for sentence in _removals(name, site)]
 
 
@@ -57,7 +57,7 @@ def _removals(name: str, site: Site) -> Iterator[str]:
             f"{name} has files in the places of ours that this package has not put there"
             f" ({_listed(foreign)}): move them away first"
         )
-    if data and not seen.ours:
+    if data and not seen.ours and (seen.folders or seen.databases or seen.nodes):
         yield (
             f"{name} has nothing of this package, so that airflow_uninstall_data would remove what"
             " is somebody's: take the host out of the inventory, or leave the setting out"

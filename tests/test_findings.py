@@ -215,7 +215,7 @@ def test_an_external_database_that_can_not_be_asked_is_not_taken_for_empty(
     ("lines", "data", "sentences"),
     [
         (OURS, True, 0),
-        (["name one"], False, 0),
+        (["name one"], True, 0),
         (["name one", "cluster other", "database airflow 1"], True, 1),
         ([*OURS, "unit /etc/systemd/system/airflow-webserver.service"], False, 1),
         ([*OURS, "environment pyvenv.cfg"], False, 1),
