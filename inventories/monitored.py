@@ -4,6 +4,7 @@ Say which host with AIRFLOW_HOST, and from where Prometheus scrapes it with PROM
 """
 
 import os
+from pathlib import Path
 
 host = os.environ.get("AIRFLOW_HOST", "192.0.2.10")
 
@@ -12,6 +13,8 @@ hosts = (
     {
         "ssh_user": os.environ.get("AIRFLOW_SSH_USER", "debian"),
         "_sudo": True,
+        # Each host has passwords and keys of its own.
+        "airflow_secrets_file": Path(__file__).parent / f".secrets/{host}.json",
         "airflow_dags": "files/dags",
         "airflow_extras": ["amazon"],
         "airflow_remote_logs": os.environ.get("AIRFLOW_LOGS", "s3://airflow/logs"),

@@ -4,6 +4,7 @@ Say which host with AIRFLOW_HOST, or edit the address.
 """
 
 import os
+from pathlib import Path
 
 host = os.environ.get("AIRFLOW_HOST", "192.0.2.10")
 
@@ -12,6 +13,8 @@ hosts = (
     {
         "ssh_user": os.environ.get("AIRFLOW_SSH_USER", "debian"),
         "_sudo": True,
+        # Each host has passwords and keys of its own.
+        "airflow_secrets_file": Path(__file__).parent / f".secrets/{host}.json",
         "airflow_version": os.environ.get("AIRFLOW_VERSION", "3.3.2"),
         "airflow_dags": "files/dags",
     },

@@ -5,6 +5,7 @@ the Python 2.7 that this release needs.
 """
 
 import os
+from pathlib import Path
 
 host = os.environ.get("AIRFLOW_HOST", "192.0.2.10")
 
@@ -13,6 +14,8 @@ hosts = (
     {
         "ssh_user": os.environ.get("AIRFLOW_SSH_USER", "debian"),
         "_sudo": True,
+        # Each host has passwords and keys of its own.
+        "airflow_secrets_file": Path(__file__).parent / f".secrets/{host}.json",
         "airflow_version": "1.8.2",
         "airflow_extras": (
             "async,devel,celery,crypto,druid,gcp_api,jdbc,hdfs,hive,kerberos,ldap,"

@@ -94,7 +94,7 @@ def stack(
     }
     run = deployment.run(**administrators)
     assert run.code == 0, run.output
-    secrets = json.loads((folder / ".secrets/flow.json").read_text())
+    secrets = json.loads((folder / f".secrets/{host.address}.json").read_text())
     airflow = Airflow(host.address, secrets["airflow_admin_password"], "3.3.2")
     yield Stack(servers, below, host, deployment, airflow, refused, administrators, run)
     network.drop(host)

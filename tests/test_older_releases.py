@@ -62,12 +62,14 @@ def test_an_older_release_works_with_all_that_stands_around_it(
     assert run.changed == plan.planned
     assert deployment.run().changed == []
 
-    password = json.loads((tmp_path / ".secrets/around.json").read_text())["airflow_admin_password"]
+    password = json.loads((tmp_path / f".secrets/{host.address}.json").read_text())[
+        "airflow_admin_password"
+    ]
     airflow = airflow_class(host, password)
     assert airflow.run("example_three_tasks") == "success"
     session = requests.Session()
     session.trust_env = False  # else REQUESTS_CA_BUNDLE would win
-    session.verify = str(certificates.folder(tmp_path / ".secrets/around.json") / "ca.crt")
+    session.verify = str(certificates.folder(tmp_path / f".secrets/{host.address}.json") / "ca.crt")
     url = f"https://{host.address}"
     page = session.get(url + login, timeout=60)
     token = re.search(rf'name="{field}"[^>]*value="([^"]+)"', page.text)
