@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -15,6 +16,7 @@ from tests import host_image
 from tests.host_image import CACHE, KEY, say
 
 LABEL = "pyinfra-airflow.network"
+DISTRIBUTION = "pyinfra-airflow.distribution"
 _PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 TESTS = f"pyinfra-airflow-test-{zlib.crc32(__file__.encode()):08x}-{_PROCESS}"
 """The network of the tests of this process: those of another one, or checkout, have theirs."""
@@ -112,6 +114,15 @@ class Host:
         self.known_hosts.write_text(f"{self.address} {key}")
 
 
+@dataclass(frozen=True)
+class Image:
+    """What a host was when it was kept; it goes with the network."""
+
+    id: str
+    hostname: str
+    distribution: str
+
+
 class Network:
     """Hosts on a network of their own, of which nothing is left after the context.
 
@@ -149,6 +160,8 @@ class Network:
             _remove(container)
         for network in self.client.networks.list(filters=mine):
             network.remove()
+        for image in self.client.images.list(filters=mine):
+            self.client.images.remove(image.id, force=True)
 
     @property
     def gateway(self) -> str:
@@ -158,6 +171,20 @@ class Network:
     def drop(self, host: Host) -> None:
         """Remove one host, which no test needs any more."""
         _remove(host.container)
+
+    def keep(self, host: Host) -> Image:
+        """Shut a host down for good, and keep it as an image that others start from."""
+        host.exec(SAVE_DOWNLOADS)
+        host.exec("apt-get clean")
+        host.container.stop(timeout=60)
+        config = host.container.attrs["Config"]
+        image = host.container.commit()
+        self.drop(host)
+        return Image(image.id, config["Hostname"], config["Labels"][DISTRIBUTION])
+
+    def copy(self, image: Image, name: str) -> Host:
+        """Start a host from an image, with the host name it had: RabbitMQ's node is named by it."""
+        return self._start(name, image.id, image.distribution, hostname=image.hostname)
 
     def host(
         self,
@@ -169,20 +196,22 @@ class Network:
     ) -> Host:
         """Start a bare host and wait until it is up."""
         image = host_image.build(self.client, distribution)
+        return self._start(
+            name, image, distribution, hostname=name, mem_limit=memory, memswap_limit=memswap
+        )
+
+    def _start(self, name: str, image: str, distribution: str, **options: Any) -> Host:
         address = str(ipaddress.ip_network(self.subnet)[next(self.numbers)])
         endpoint = self.client.api.create_endpoint_config(ipv4_address=address)
         say(f"host {name} ({distribution}, {address}): starting")
         container = self.client.containers.run(
             image,
             name=f"{self.name}-{name}",
-            hostname=name,
-            labels={LABEL: self.name},
+            labels={LABEL: self.name, DISTRIBUTION: distribution},
             network=self.name,
             networking_config={self.name: endpoint},
-            mem_limit=memory,
-            memswap_limit=memswap,
             # Else a host with room enough may fill the swap file of the one that needs it.
-            mem_swappiness=None if memory else 0,
+            mem_swappiness=None if options.get("mem_limit") else 0,
             detach=True,
             environment={"container": "docker"},
             # What systemd needs: nearly as much as --privileged, which not every machine allows.
@@ -196,6 +225,7 @@ class Network:
                 "/var/swap",  # a layer of the image can't hold a swap file
                 *([] if self.internal else _fetched(distribution)),
             ],
+            **options,
         )
         host = Host(container, address)
         host.exec(LOAD_DOWNLOADS)
