@@ -142,7 +142,7 @@ class Stored:
         return known[-1] if known else max(filter(None, first), key=Version, default="")
 
     def __str__(self) -> str:
-        counted = [f"{number} {what}" for what, number in self.rows if number]
+        counted = [f"{n} {what[:-1] if n == 1 else what}" for what, n in self.rows if n]
         return ", ".join([self.schema, *counted])
 
     def locked(self, keys: str) -> list[str]:

@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
             *SCHEMA,
             secret("connection a", OTHER),
         ],
-        "has an Airflow of its own that runs (Airflow 3.3.0 to 3.3.2, 1 connections, 4 runs;"
+        "has an Airflow of its own that runs (Airflow 3.3.0 to 3.3.2, 1 connection, 4 runs;"
         " scheduler of user ubuntu, process 12 by airflow-scheduler.service;"
         " AIRFLOW_HOME /home/ubuntu/airflow)",
     ),
