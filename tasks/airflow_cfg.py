@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
+from . import cfg_names
 from .addresses import bracketed, is_address, reachable
 from .releases import SECRET_MEANINGS
 from .settings import ENVIRONMENT, LOGS, Scalar, Settings
@@ -18,8 +19,18 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def sections(settings: Settings) -> Sections:
-    """Give airflow.cfg as section -> key -> value, without any secret."""
+    """Give airflow.cfg as section -> key -> value; see ``private_values`` for its secrets."""
     return _split(settings)[0]
+
+
+def private_values(settings: Settings) -> tuple[str, ...]:
+    """Return the secrets that stand in airflow.cfg, since the environment can't hold them."""
+    found = (
+        _escaped(settings, cfg_names.text(value))
+        for name, value in _values(settings).items()
+        if isinstance(value, SecretStr) and not cfg_names.variable(*name)
+    )
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def render(settings: Settings) -> str:
@@ -79,7 +90,7 @@ def secret_environment(settings: Settings) -> dict[str, str]:
     """Give the part of the environment that holds secrets."""
     login = f"{settings.airflow_admin_user}:{settings.secret('airflow_admin_password')}"
     variables = {
-        f"AIRFLOW__{section.upper()}__{key.upper()}": value
+        cfg_names.variable(section, key): value
         for section, keys in _split(settings)[1].items()
         for key, value in keys.items()
     }
@@ -93,7 +104,11 @@ def reporter_environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW_HOSTNAME": settings.topology.name,
         **_reports(settings),
         **_secret_reports(settings),
-        **{f"AIRFLOW__SMTP__{key.upper()}": _text(value) for key, value in smtp.items()},
+        **{
+            name: cfg_names.text(smtp[key])
+            for key in smtp
+            if (name := cfg_names.variable("smtp", key))
+        },
     }
 
 
@@ -122,14 +137,20 @@ def environment_file(variables: Mapping[str, str]) -> str:
 
 
 def _split(settings: Settings) -> tuple[Sections, Sections]:
-    """Part every value of airflow.cfg into the open ones and the secret ones."""
+    """Part all values into those of airflow.cfg and the secrets that the environment can hold.
+
+    Airflow takes a section for missing that airflow.cfg does not name.
+    """
     release = settings.release
     meant = {release.keys[name] for name in SECRET_MEANINGS if name in release.keys}
     shown: Sections = {}
     hidden: Sections = {}
     for (section, key), value in _values(settings).items():
         secret = isinstance(value, SecretStr) or (section, key) in meant | release.sensitive
-        (hidden if secret else shown).setdefault(section, {})[key] = _text(value)
+        apart = secret and cfg_names.variable(section, key)
+        (hidden if apart else shown).setdefault(section, {})[key] = cfg_names.text(value)
+    for section in settings.airflow_config:
+        shown.setdefault(section, {})
     return shown, hidden
 
 
@@ -290,10 +311,6 @@ def _celery_options(settings: Settings) -> dict[str, Any]:
         **{f"{queue}_queue_exclusive": True for queue in ("control", "event")},
         **({"broker_use_ssl": tls} if tls else {}),
     }
-
-
-def _text(value: Scalar) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _escaped(settings: Settings, value: str) -> str:

@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from . import sensitive
 from .releases import Release
 from .secrets import is_guessed
 
@@ -139,7 +140,7 @@ def read(kind: str, value: Any) -> SecretStr:
     try:
         objects = adapter.validate_python(_plain(value))
     except ValidationError as error:
-        raise ValueError(_sentence(error)) from None
+        raise ValueError(sensitive.refusal(error)) from None
     content = adapter.dump_python(objects, by_alias=True, exclude_none=True, exclude_unset=True)
     return SecretStr(json.dumps(content))
 
@@ -169,20 +170,11 @@ def _of_file(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"the file {path} can't be read: {error.strerror}") from None
+        raise ValueError(f"the file can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"the file {path} is not in UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"the file {path} is no JSON: line {error.lineno}, {error.msg}") from None
-
-
-def _sentence(error: ValidationError) -> str:
-    """Say the first thing that pydantic found, without the value."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    words = [str(word) for word in first["loc"] if word != "[key]"]
-    message = first["msg"].removeprefix("Value error, ")
-    where = f"in {', '.join(words)}: " if words else ""
-    return f"{where}{message[0].lower()}{message[1:]}"
 
 
 def unusable(kind: str, json_text: str, release: Release, administrator: str) -> str | None:

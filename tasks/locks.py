@@ -56,10 +56,10 @@ def parse(text: str, extras: Iterable[str]) -> dict[str, str]:
     """Read the pins of a lock that ``extras`` want: canonical name -> version."""
     chosen = list(extras)
     pins: dict[str, str] = {}
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), start=1):
         statement = line.split(" #")[0].strip()
         if statement and not statement.startswith("#"):
-            requirement = _pin(statement)
+            requirement = _pin(statement, number)
             if _applies(requirement, chosen):
                 pins[canonicalize_name(requirement.name)] = next(
                     iter(requirement.specifier)
@@ -67,13 +67,14 @@ def parse(text: str, extras: Iterable[str]) -> dict[str, str]:
     return pins
 
 
-def _pin(statement: str) -> Requirement:
+def _pin(statement: str, number: int) -> Requirement:
     try:
         requirement = Requirement(statement)
-    except InvalidRequirement as error:
-        raise LockError(f"{statement!r} is no requirement that pip could read") from error
+    except InvalidRequirement:
+        # Not quoted: it may be an index with a login.
+        raise LockError(f"line {number} is no requirement that pip could read") from None
     if [specifier.operator for specifier in requirement.specifier] != ["=="]:
-        raise LockError(f"{statement!r} does not pin one version with ==")
+        raise LockError(f"line {number} does not pin one version with ==")
     return requirement
 
 
@@ -87,7 +88,7 @@ def unusable(line: str) -> str | None:
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
-        return f"{line!r} is no requirement that pip could read"
+        return "this is no requirement that pip could read"
     if requirement.url:
         return (
             f"{requirement.name} is not to come from an address: give a version, which a package "

@@ -804,5 +804,6 @@ def unknown_extra(release: Release, extras: Iterable[str]) -> str | None:
         if extra not in release.extras:
             near = get_close_matches(extra, release.extras, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(release.extras)}"
-            return f"Airflow {release.version} has no extra {extra}: {hint}"
+            name = f"extra {extra}" if near else "such extra"
+            return f"Airflow {release.version} has no {name}: {hint}"
     return None

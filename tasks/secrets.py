@@ -14,8 +14,14 @@ import secrets as dice
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pyinfra.api.exceptions import DeployError
+
+
+class SecretsError(DeployError):
+    """A file of secrets can't be used; the message names it."""
 
 
 def fernet_key() -> str:
@@ -162,8 +168,13 @@ def _read(file: Path) -> dict[str, str]:
     if not file.exists():
         return {}
     file.chmod(0o600)
-    kept: dict[str, str] = json.loads(file.read_text())
-    return kept
+    with suppress(ValueError):
+        kept = json.loads(file.read_text())
+        if isinstance(kept, dict) and all(isinstance(each, str) for each in kept.values()):
+            return kept
+    raise SecretsError(
+        f"{file} is no JSON with texts by their names: mend it, or bring it back from a copy"
+    )
 
 
 def private_folder(folder: Path) -> None:

@@ -9,10 +9,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
+from functools import cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from packaging.specifiers import SpecifierSet
@@ -25,13 +28,14 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 
-from . import certificates, declared, locks, releases, secrets, urls
+from . import certificates, cfg_names, declared, locks, releases, secrets, sensitive, urls
 from .addresses import bracketed
 from .bundle import Bundle
 from .resources import resource
@@ -69,6 +73,27 @@ def _as_secret(value: Any) -> Any:
     return value.unmask() if hasattr(value, "unmask") else value
 
 
+def _scalar(value: Any) -> Any:
+    """Take what can stand in one line of airflow.cfg; a hidden value stays hidden."""
+    if hasattr(value, "unmask"):
+        return SecretStr(str(value.unmask()))
+    if isinstance(value, bool | int | float | str | SecretStr):
+        return value
+    raise ValueError("give a text, a number, True or False")
+
+
+def _without_login(value: str) -> str:
+    if re.search("://[^/?#]*@", value) or urls.split(value) is None:
+        raise ValueError("it has a login, which others could read, or a wrong port: leave it out")
+    return value
+
+
+def _without_password(value: str) -> str:
+    if re.search("://[^/]*:[^/]*@", value):
+        raise ValueError("it has a login: leave that out, see airflow_remote_logs_connection")
+    return value
+
+
 def _absolute(value: str) -> str:
     if not value.startswith("/") or value != value.rstrip("/") or any(c in value for c in " '\"$%"):
         raise ValueError("give an absolute path without spaces, quotes, $, % or a slash at its end")
@@ -76,7 +101,10 @@ def _absolute(value: str) -> str:
 
 
 def _network(value: str) -> str:
-    ipaddress.ip_network(value, strict=False)
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("give an address, or a network such as 10.0.0.0/8") from None
     return value
 
 
@@ -118,15 +146,26 @@ Network = Annotated[str, AfterValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_as_list)]
 Secret = Annotated[SecretStr, BeforeValidator(_as_secret)]
 Kind = Literal["roles", "users", "pools", "connections", "variables"]
-Scalar = bool | int | float | str | Secret
+Scalar = Annotated[bool | int | float | str | SecretStr, BeforeValidator(_scalar)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+@[A-Za-z0-9_.-]+$")]
-WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$")]
-RemoteLogs = Annotated[str, Field(pattern=r"^[a-z0-9]+://[^\s'\"$%]*[^\s'\"$%/]$")]
+WebUrl = Annotated[
+    str, Field(pattern=r"^https?://[^\s'\"$%]+[^\s'\"$%/]$"), AfterValidator(_without_login)
+]
+RemoteLogs = Annotated[
+    str, Field(pattern=r"^[a-z0-9]+://[^\s'\"$%]*[^\s'\"$%/]$"), AfterValidator(_without_password)
+]
 Connection = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,250}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")]
 
 Revision = Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_./+-]*)?$")]
 Subfolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*$"), AfterValidator(_subfolder)]
+
+
+def _is_there(path: Path) -> bool:
+    # Of a text that is too long for a name, Path.exists raises an error that quotes it.
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 def _content(address: str) -> str:
@@ -136,8 +175,17 @@ def _content(address: str) -> str:
             return Path(address).read_text()
         with urlopen(address, timeout=30) as answer:
             return str(answer.read().decode())
-    except OSError as error:
-        raise SettingsError(f"airflow_constraints can't be read from {address}: {error}") from None
+    except (OSError, ValueError, HTTPException) as error:
+        why = _why(error)
+    raise SettingsError(f"airflow_constraints can't be read: {why}")
+
+
+def _why(error: Exception) -> str:
+    """Say why a file or a URL can't be read, without naming it."""
+    if isinstance(error, HTTPError):
+        return f"its server answers {error.code}"
+    cause = getattr(error, "reason", error)
+    return getattr(cause, "strerror", None) or "it is neither a file nor a URL that answers"
 
 
 class Topology(BaseModel):
@@ -197,7 +245,9 @@ _TLS_FILES = [
 class Settings(BaseModel):
     """Everything that the deploy functions need to know of one host."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     airflow_version: str = releases.DEFAULT
     """Release of Airflow to install."""
@@ -205,7 +255,7 @@ class Settings(BaseModel):
     """Airflow's extras beside those that the stack needs, as a list or one text with commas."""
     airflow_lock: Path | None = None
     """Lock file on the controller instead of the shipped one: everything pinned with `==`."""
-    airflow_constraints: str | None = None
+    airflow_constraints: Annotated[str, AfterValidator(_without_login)] | None = None
     """URL or file of constraints instead of a lock, such as Airflow's official ones."""
     airflow_wheelhouse: Secret | None = None
     """Folder on the controller, or URL of a page of links, with all packages: no index is asked."""
@@ -497,7 +547,7 @@ class Settings(BaseModel):
     )
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.exists():
+        if value is not None and not _is_there(value):
             raise ValueError("there is no such file or folder on this machine")
         return value
 
@@ -529,23 +579,27 @@ class Settings(BaseModel):
     @classmethod
     def _there(cls, value: SecretStr | None) -> SecretStr | None:
         folder = Wheelhouse(value.get_secret_value()).folder if value else None
-        if folder and not folder.is_dir():
+        if folder and not (_is_there(folder) and folder.is_dir()):
             raise ValueError(
-                f"there is no folder {folder} on this machine: make it with scripts/wheelhouse"
+                "there is no such folder on this machine: make it with scripts/wheelhouse"
             )
         return value
 
     @field_validator("airflow_config")
     @classmethod
-    def _one_line(cls, value: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
-        for section, keys in value.items():
-            for key, content in keys.items():
-                text = (
-                    content.get_secret_value() if isinstance(content, SecretStr) else str(content)
-                )
-                if "\n" in text:
-                    raise ValueError(f"[{section}] {key} must be one line")
-        return value
+    def _hidden(cls, value: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
+        """Hide what looks like a secret, from here on wherever it is shown."""
+        if sentence := cfg_names.unusable(value):
+            raise ValueError(sentence)
+        return {
+            section: {
+                key: SecretStr(cfg_names.text(content))
+                if sensitive.looks_secret(section, key, content)
+                else content
+                for key, content in keys.items()
+            }
+            for section, keys in value.items()
+        }
 
     @model_validator(mode="after")
     def _possible(self) -> Settings:
@@ -563,8 +617,10 @@ class Settings(BaseModel):
             self._secrets,
             self._passwords,
             self._derived_keys,
+            self._lost_keys,
             self._mail_server,
             self._webhook,
+            self._urls,
             self._admin_urls,
             self._objects,
             self._webserver_config,
@@ -704,9 +760,9 @@ class Settings(BaseModel):
         return None
 
     def _requirements(self) -> str | None:
-        for line in self.airflow_requirements:
+        for number, line in enumerate(self.airflow_requirements, start=1):
             if sentence := locks.unusable(line):
-                return f"airflow_requirements: {sentence}"
+                return f"airflow_requirements, line {number}: {sentence}"
         sentences = [self.contradiction(python) for python in self.release.pythons]
         return sentences[0] if all(sentences) else None
 
@@ -724,7 +780,7 @@ class Settings(BaseModel):
         by = re.fullmatch(r"(?:(https|ssh|file)://|[\w.-]+@[\w.-]+:)[\w.:/@~+-]+", url)
         if by is None:
             return (
-                f"airflow_dags_repository can't be {url!r}: give an address of git that begins "
+                "airflow_dags_repository can't be used: give an address of git that begins "
                 "with https://, ssh:// or file://, or is like git@host:path"
             )
         scheme = by.group(1) or "ssh"
@@ -772,10 +828,9 @@ class Settings(BaseModel):
             return None
         if self.airflow_wheelhouse:
             return "airflow_bundle has wheels, too: leave airflow_wheelhouse out"
-        if not self.bundle.wheels.is_dir():
-            return (
-                f"there is no airflow_bundle {self.bundle.folder}: make it with {self._filling()}"
-            )
+        if not _is_there(self.bundle.wheels):
+            command = self._filling(folder="FOLDER")
+            return f"airflow_bundle is not a bundle on this machine: make it with {command}"
         found = [self.lacks_debs(each) for each in releases.fitting(self.release)]
         return min((sentence or "" for sentence in found), key=len) or None
 
@@ -790,11 +845,12 @@ class Settings(BaseModel):
             f"fill it with {self._filling(distribution)}"
         )
 
-    def _filling(self, distribution: str | None = None) -> str:
+    def _filling(self, distribution: str | None = None, *, folder: str = "") -> str:
         """Give the command that fills the bundle, for a distribution that would do or this one."""
         distribution = distribution or releases.fitting(self.release)[0]
         words = ["--release", self.airflow_version, "--distribution", distribution]
-        return shlex.join(["scripts/bundle", str(self.airflow_bundle), *words, *self._more_extras])
+        folder = folder or str(self.airflow_bundle)
+        return shlex.join(["scripts/bundle", folder, *words, *self._more_extras])
 
     @property
     def _more_extras(self) -> list[str]:
@@ -862,6 +918,10 @@ class Settings(BaseModel):
                 return f"airflow_config sets [{section}] {key}: set {setting} instead"
         return None
 
+    def _lost_keys(self) -> str | None:
+        sentence = cfg_names.lost(self.airflow_config, python_2=not self.release.escapes_percent)
+        return sentence and f"airflow_config: {sentence}"
+
     def _mail_server(self) -> str | None:
         if self.airflow_report_email and "smtp_host" not in self.airflow_config.get("smtp", {}):
             return (
@@ -876,11 +936,18 @@ class Settings(BaseModel):
             return "airflow_report_webhook is no URL: give one that begins with https://"
         return None
 
+    def _urls(self) -> str | None:
+        for name in _URLS:
+            if urls.split(self.secret(name)) is None:
+                return f"{name} is not a URL: give {urls.FORM}"
+        return None
+
     def _admin_urls(self) -> str | None:
         for server, schemes in _ADMIN_SCHEMES.items():
             name = f"{server}_admin_url"
-            url = urlsplit(self.secret(name))
-            if self.secret(name) and not (url.scheme in schemes and url.hostname and url.password):
+            url = urls.split(self.secret(name))
+            given = url and url.scheme in schemes and url.hostname and url.password
+            if self.secret(name) and not given:
                 return f"{name} can't be used: give {schemes[0]}://USER:PASSWORD@HOST:PORT"
         return None
 
@@ -932,9 +999,9 @@ class Settings(BaseModel):
         if extras and not set(extras).isdisjoint(self.extras):
             return None
         if extras:
-            return f"airflow_remote_logs {url} needs {' or '.join(extras)} in airflow_extras"
+            return f"airflow_remote_logs needs {' or '.join(extras)} in airflow_extras"
         known = ", ".join(f"{scheme}://" for scheme in release.remote_logs)
-        return f"airflow_remote_logs can't be {url!r}: Airflow {release.version} knows {known}"
+        return f"airflow_remote_logs can't be used: Airflow {release.version} knows {known}"
 
     def _scrapers(self) -> str | None:
         if any(ipaddress.ip_network(n, strict=False).prefixlen == 0 for n in self.monitoring_allow):
@@ -1022,13 +1089,17 @@ class Settings(BaseModel):
         checked = _checked(given)
         merged = {**_from_inventory(host, checked), **given}
         hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in given}
-        return _checked({**merged, **secrets.complete(hidden, checked.secrets_file(host))})
+        return _checked({**merged, **_all_secrets(hidden, checked.secrets_file(host))})
 
     def secrets_file(self, host: Host) -> Path:
         """Give the file of the generated secrets."""
         return self.airflow_secrets_file or secrets.default_file(host.groups)
 
 
+_URLS = (
+    *("airflow_wheelhouse", "airflow_report_webhook"),
+    *("python_index_url", "python_extra_index_url", "python_proxy"),
+)
 _ADMIN_SCHEMES = {"postgresql": ("postgresql", "postgres"), "rabbitmq": ("https", "http")}
 _OF_REPOSITORY = (
     "airflow_dags_revision",
@@ -1059,6 +1130,14 @@ def _given(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in settings.model_fields_set}
 
 
+def _all_secrets(given: Mapping[str, str], file: Path) -> dict[str, str]:
+    try:
+        return secrets.complete(given, file)
+    except OSError as error:
+        why = error.strerror
+    raise SettingsError(f"airflow_secrets_file can't be used: {why}: give another place for it")
+
+
 def _ours(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the settings out of an inventory's data and refuse what looks like one but is none."""
     known = set(Settings.model_fields) - DERIVED
@@ -1074,18 +1153,37 @@ def _checked(values: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_sentence(error)) from None
+        sentence = _sentence(error)
+    # Not while that is handled: its error has the values, and would be this one's context.
+    raise SettingsError(sentence)
 
 
 def _sentence(error: ValidationError) -> str:
-    """Say the first thing that pydantic found in one sentence, without any secret."""
+    """Say the first thing that pydantic found in one sentence, without what may be a secret."""
     first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
-        return message
+        return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0])
-    refusal = name if is_secret(name) else f"{name} can't be {first['input']!r}"
-    return f"{refusal}: {message[0].lower()}{message[1:]}"
+    value = "" if is_secret(name) else sensitive.shown(first["input"])
+    refusal = f"{name} can't be {value}" if value else name
+    return f"{refusal}: {sensitive.refusal(error, first['loc'][1:])}"
+
+
+@cache
+def _alone(name: str) -> Any:
+    """Return a model of one setting."""
+    field: Any = Settings.model_fields[name]
+    return create_model("Setting", value=(field.annotation, field))
+
+
+def _of_host(host: Host, name: str) -> Any:
+    """Return one setting of any host, checked as its own run checks it."""
+    given = host.data.get(name)
+    try:
+        return _alone(name).model_validate({} if given is None else {"value": given}).value
+    except ValidationError as error:
+        why = sensitive.refusal(error, error.errors()[0]["loc"][1:])
+    raise SettingsError(f"{name} of host {host.name}: {why}")
 
 
 def is_secret(name: str) -> bool:
@@ -1105,10 +1203,11 @@ def _from_urls(host: Host, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} names a server, and the inventory has a host in {server}: leave one out"
             )
         url = _as_secret(given[name])
+        url = url.get_secret_value() if isinstance(url, SecretStr) else url
+        if not isinstance(url, str):
+            raise SettingsError(f"{name} is not a text: give a URL")
         try:
-            parts = urls.parts(
-                server, url.get_secret_value() if isinstance(url, SecretStr) else url
-            )
+            parts = urls.parts(server, url)
         except ValueError as error:
             raise SettingsError(f"{name} can't be used: {error}") from None
         both = [part for part in parts if given.get(part) is not None and part != name]
@@ -1200,11 +1299,11 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
 
 def _names(proxy: Host) -> list[str]:
     """Give the names by which people know a proxy, the one in links first."""
-    return list(filter(None, (proxy.data.get("proxy_server_name"), _address(proxy))))
+    return list(filter(None, (_of_host(proxy, "proxy_server_name"), _address(proxy))))
 
 
 def _proxy_url(proxy: Host) -> str:
-    port = proxy.data.get("proxy_port") or Settings.model_fields["proxy_port"].default
+    port = _of_host(proxy, "proxy_port")
     return f"https://{bracketed(_names(proxy)[0])}{'' if port == 443 else f':{port}'}"
 
 
@@ -1278,19 +1377,16 @@ def _statsd(host: Host, exporters: Sequence[Host], airflow: Sequence[Host]) -> s
 
 def _check_queues(host: Host, workers: Sequence[Host]) -> None:
     """Refuse a default queue that no worker takes tasks from: they would wait for ever."""
-    fields = Settings.model_fields
-    default = host.data.get("airflow_default_queue") or fields["airflow_default_queue"].default
-    queues = _queues(workers)
-    if workers and default not in queues:
+    default = _of_host(host, "airflow_default_queue")
+    if workers and default not in _queues(workers):
         raise SettingsError(
-            f"no worker takes tasks from airflow_default_queue {default!r}: add it to the "
-            f"airflow_worker_queues of one, which now have {', '.join(queues)}"
+            "no worker takes tasks from airflow_default_queue: add it to the "
+            "airflow_worker_queues of one"
         )
 
 
 def _queues(workers: Sequence[Host]) -> tuple[str, ...]:
-    own = Settings.model_fields["airflow_worker_queues"].default
-    found = (_as_list(worker.data.get("airflow_worker_queues") or own) for worker in workers)
+    found = (_of_host(worker, "airflow_worker_queues") for worker in workers)
     return tuple(sorted({queue for queues in found for queue in queues}))
 
 
@@ -1326,8 +1422,8 @@ def _among(host: Host, hosts: Iterable[Host]) -> bool:
 
 
 def _address(host: Host) -> str:
-    data = host.data
-    return str(data.get("airflow_address") or data.get("ssh_hostname") or host.name)
+    given = _of_host(host, "airflow_address")
+    return str(given or host.data.get("ssh_hostname") or host.name)
 
 
 def _hostname(host: Host) -> str:

@@ -1,9 +1,14 @@
-"""URLs of servers that are not ours, taken apart into settings. Pure."""
+"""URLs of servers that are not ours, taken apart into settings. Pure.
+
+What is wrong with one is said without quoting it: nobody knows where its password ends.
+"""
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 _SCHEMES = {
     "postgresql": {"postgresql": False, "postgres": False},
@@ -16,24 +21,30 @@ _PATH = {
     "rabbitmq": "rabbitmq_vhost",
     "redis": "redis_database",
 }
+FORM = "SCHEME://USER:PASSWORD@HOST:PORT/, with special characters of user and password as %xx"
+_HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+_SEVERAL = re.compile(r"://.*://|@[^/?#]*[,;]|//[^@/?#]*[,;][^@/?#]*([/?#]|$)")
+
+
+def split(url: str) -> SplitResult | None:
+    """Take a URL apart; None if it is not one."""
+    # The errors of urlsplit, and of its port, quote what may be a password.
+    with suppress(ValueError):
+        read = urlsplit(url)
+        _ = read.port
+        return read
+    return None
 
 
 def parts(server: str, url: str) -> dict[str, Any]:
     """Give the settings that the URL of ``server`` stands for.
 
-    ValueError says what is wrong with it, without any secret.
+    ValueError says what is wrong with it.
     """
-    schemes = _SCHEMES[server]
-    read = urlsplit(url)
-    if read.scheme not in schemes:
-        raise ValueError(f"give one that begins with {' or '.join(f'{s}://' for s in schemes)}")
-    if not read.hostname:
-        raise ValueError("it names no host")
-    if not read.password:
-        raise ValueError("it has no password")
+    read, schemes = _read(server, url.strip()), _SCHEMES[server]
     found: dict[str, Any] = {
         f"{server}_host": read.hostname,
-        f"{server}_password": unquote(read.password),
+        f"{server}_password": unquote(read.password or ""),
     }
     if read.port:
         found[f"{server}_port"] = read.port
@@ -46,8 +57,38 @@ def parts(server: str, url: str) -> dict[str, Any]:
     return {**found, **_options(server, read.query)}
 
 
+def _read(server: str, url: str) -> SplitResult:
+    schemes = _SCHEMES[server]
+    if url.partition("://")[0].lower() not in schemes:
+        raise ValueError(f"give one that begins with {' or '.join(f'{s}://' for s in schemes)}")
+    if _SEVERAL.search(url):
+        raise ValueError(
+            "it names several servers: name one, or a load balancer in front of them"
+            " (in a user or a password, write , as %2C and ; as %3B)"
+        )
+    if not _decodes(url):
+        raise ValueError(
+            "it has a space, or a % that begins no %xx of UTF-8: write a space as %20 and % as %25"
+        )
+    read = split(url)
+    if read is None or read.port == 0 or (read.hostname and not _HOST.fullmatch(read.hostname)):
+        raise ValueError(f"its host or its port can't be read: give {FORM}")
+    if not read.hostname:
+        raise ValueError(f"it names no host: give {FORM}")
+    if not read.password:
+        raise ValueError(f"it has no password: give {FORM}")
+    return read
+
+
+def _decodes(url: str) -> bool:
+    with suppress(UnicodeDecodeError):
+        unquote(url, errors="strict")
+        return url.isprintable() and " " not in url and not re.search("%(?![0-9A-Fa-f]{2})", url)
+    return False
+
+
 def _number(path: str) -> int:
-    if not path.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", path):
         raise ValueError("its path is not the number of a database")
     return int(path)
 
@@ -55,6 +96,7 @@ def _number(path: str) -> int:
 def _options(server: str, query: str) -> dict[str, Any]:
     options = {name: values[-1] for name, values in parse_qs(query).items()}
     known = {"sslmode"} if server == "postgresql" else set()
-    if unknown := sorted(set(options) - known):
-        raise ValueError(f"its option {unknown[0]} is not known here")
+    if not known.issuperset(options):
+        rest = f"all but {known.pop()}" if known else "what follows ?"
+        raise ValueError(f"it has an option that is not known here: leave {rest} out")
     return {f"postgresql_{name}": value for name, value in options.items()}
