@@ -13,7 +13,7 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg, budget, housekeeping, reports, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import PROXY_SITE, ProbeAnswers, Question, Watched, helper, look
+from .facts import MARK, PROXY_SITE, ProbeAnswers, Question, Watched, helper, look
 from .operations import (
     Commands,
     File,
@@ -22,6 +22,7 @@ from .operations import (
     place,
     removed,
     running,
+    told,
     will_have_changed,
 )
 from .python import CURRENT
@@ -93,8 +94,9 @@ def deploy_database(settings: Settings | None = None) -> None:
         questions=questions,
         password=password,
     )
+    have = ask(questions, stdin=password)
     login(
-        name=f"Create the login {user}",
+        name=f"{_login_verb(*have.values())} the login {user}",
         script=release.login_script,
         questions=questions,
         password=password,
@@ -256,7 +258,8 @@ def _canary(settings: Settings) -> dict[str, File]:
 def configuration(settings: Settings) -> dict[str, File]:
     """Give Airflow's configuration: path -> file."""
     environment = airflow_cfg.environment_file(airflow_cfg.environment(settings))
-    secrets = airflow_cfg.environment_file(airflow_cfg.secret_environment(settings))
+    secret = airflow_cfg.secret_environment(settings)
+    secrets = airflow_cfg.environment_file(secret)
     cfg = airflow_cfg.render(settings)
     authorities = {
         settings.ca_path(server): File(ca.read_text())
@@ -265,7 +268,9 @@ def configuration(settings: Settings) -> dict[str, File]:
     }
     return {
         **authorities,
-        f"{settings.airflow_home}/airflow.cfg": File(cfg, group="airflow", mode="640"),
+        f"{settings.airflow_home}/airflow.cfg": File(
+            cfg, group="airflow", mode="640", masks=tuple(secret.values())
+        ),
         f"{CONFIGURATION}/airflow.env": File(environment, group="airflow", mode="640"),
         f"{CONFIGURATION}/secrets.env": File(secrets, group="airflow", mode="640", secret=True),
         **_webserver_config(settings),
@@ -278,7 +283,7 @@ def _webserver_config(settings: Settings) -> dict[str, File]:
     web = settings.release.web.name in topology.components
     if source is None or not (web or topology.database_here):
         return {}
-    text = source.read_text(encoding="utf-8").removesuffix("\n") + "\n"
+    text = source.read_text(encoding="utf-8").removesuffix("\n") + f"\n# Managed by {MARK}.\n"
     file = File(text, group="airflow", mode="640", secret=True, check=_COMPILES)
     return {_webserver_config_path(settings): file}
 
@@ -348,15 +353,24 @@ def schema(
     yield f"flock /run/airflow-schema.lock {direct} run {words}"
 
 
+def _login_verb(schema: str, login: str) -> str:
+    """Return what the step of the login does, by what the probe says of both."""
+    return "Create" if schema in ("", "none") or login == "none" else "Change"
+
+
 @operation()
 def login(script: str, *, questions: tuple[Question, ...], password: str) -> Commands:
     """Give an administrator a login with this password; who it is stands in the last question."""
     answers = ask(questions, stdin=password)
     _, user, email = questions[-1]
     # Without a schema there is no answer to the last question, but one to the first.
-    if answers[questions[-1]] == "yes" or can_not_be_asked(answers[questions[0]]):
+    answer = answers[questions[-1]]
+    if answer == "yes" or can_not_be_asked(answers[questions[0]]):
         host.noop(f"{user} has this login")
         return
+    # An older probe says no more than that.
+    if answer not in ("", "no", "none", "unknown"):
+        told(f"login {user}", [answer])
     yield StringCommand(helper(script), QuoteString(user), QuoteString(email), _stdin=password)
 
 

@@ -14,7 +14,17 @@ from . import monitoring, releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
 from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, look
-from .operations import Commands, File, Folder, can_not_be_asked, place, running, written
+from .operations import (
+    Commands,
+    File,
+    Folder,
+    can_not_be_asked,
+    edited,
+    place,
+    running,
+    told,
+    verb,
+)
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings, own_queue
@@ -60,8 +70,11 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
         changed=[plugged],
         installed=installed,
     )
+    known = look(RabbitmqDefinitions)
+    users = None if known is None else [each["name"] for each in known.get("users", ())]
     broker_user(
-        name=f"Create the user {settings.rabbitmq_user} with its virtual host",
+        name=f"{verb(users, settings.rabbitmq_user)} the user {settings.rabbitmq_user}"
+        " with its virtual host",
         user=settings.rabbitmq_user,
         password=settings.secret("rabbitmq_password"),
         vhost=settings.rabbitmq_vhost,
@@ -140,7 +153,9 @@ def metrics_plugin(*, wanted: bool) -> Commands:
         return
     plugins = [name for name in have.plugins if name != _PLUGIN] + [_PLUGIN] * wanted
     path = f"{CONFIGURATION}/enabled_plugins"
-    yield from written(path, File(f"[{','.join(plugins)}].\n"), None)
+    # Once it was enabled by us, the file has been kept.
+    ours = have.metrics or not have.plugins
+    yield from edited(path, [f"[{','.join(plugins)}]."], ours=ours)
 
 
 @operation()
@@ -179,12 +194,16 @@ def broker_user(user: str, password: str, vhost: str) -> Commands:
         return
     have = have or {}
     found = next((known for known in have.get("users", ()) if known["name"] == user), None)
-    same = found and not found["tags"] and rabbitmq_matches(found["password_hash"], password)
     permission = {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
     vhosts = [known["name"] for known in have.get("vhosts", ())]
-    if same and vhost in vhosts and permission in have.get("permissions", ()):
+    changes = user_changed(found, password) if found else []
+    changes += [] if vhost in vhosts else [f"gains the virtual host {vhost}"]
+    changes += [] if permission in have.get("permissions", ()) else ["gains all permissions there"]
+    if found and not changes:
         host.noop(f"broker user {user} is as it should be")
         return
+    if found:
+        told(f"broker user {user}", changes)
     yield _import_definitions(
         {
             "vhosts": [] if vhost in vhosts else [{"name": vhost}],
@@ -199,6 +218,13 @@ def broker_user(user: str, password: str, vhost: str) -> Commands:
             "permissions": [permission],
         }
     )
+
+
+def user_changed(found: Mapping[str, Any], password: str) -> list[str]:
+    """Return what becomes different for a user of the broker."""
+    tags = found["tags"] if isinstance(found["tags"], str) else ", ".join(found["tags"])
+    same = rabbitmq_matches(found["password_hash"], password)
+    return [*([] if same else ["password"]), *([f"loses the tags {tags}"] if tags else [])]
 
 
 def _import_definitions(definitions: Mapping[str, Any]) -> StringCommand:
