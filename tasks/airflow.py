@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import StringIO
 
 from pyinfra import host, state
@@ -13,7 +13,7 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg, budget, housekeeping, reports, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import MARK, PROXY_SITE, ProbeAnswers, Question, Watched, helper, look
+from .facts import MARK, PROXY_SITE, ProbeAnswers, Question, Watched, foresee, helper, look
 from .operations import (
     Commands,
     File,
@@ -94,7 +94,7 @@ def deploy_database(settings: Settings | None = None) -> None:
         questions=questions,
         password=password,
     )
-    have = ask(questions, stdin=password)
+    have = ask(questions, stdin=password, by=foresee)
     login(
         name=f"{_login_verb(*have.values())} the login {user}",
         script=release.login_script,
@@ -318,7 +318,11 @@ def _stamp(component: Component) -> str:
 
 
 def ask(
-    questions: tuple[Question, ...], *, within: int = 0, stdin: str | None = None
+    questions: tuple[Question, ...],
+    *,
+    within: int = 0,
+    stdin: str | None = None,
+    by: Callable[..., list[str]] = look,
 ) -> dict[Question, str]:
     """Ask the probe: question -> its word, which is empty before Airflow is installed.
 
@@ -326,7 +330,7 @@ def ask(
     """
     # A stream, since pyinfra prints a fact's arguments with -v.
     stream = None if stdin is None else StringIO(stdin)
-    words = look(ProbeAnswers, stdin=stream, questions=questions, within=within)
+    words = by(ProbeAnswers, stdin=stream, questions=questions, within=within)
     whole = len(words) == len(questions)
     return {
         question: words[number] if whole else "".join(words[-1:])

@@ -56,6 +56,20 @@ def look(fact: type[FactBase[Answer]], stdin: StringIO | None = None, **argument
     return cast("Answer", answers[key])
 
 
+def foresee(
+    fact: type[FactBase[Answer]], stdin: StringIO | None = None, **arguments: Any
+) -> Answer:
+    """Ask for what a step is to be called; a run without a plan does not ask again for the step.
+
+    Unless the step comes after a change, or there was no certain answer.
+    """
+    answer = look(fact, stdin, **arguments)
+    certain = set(answer) == {"yes"} if isinstance(answer, list) else answer is not None
+    if certain and not state.should_check_for_changes():
+        host.connector_data["airflow_answers"][(fact, repr(arguments), True, 0)] = answer
+    return answer
+
+
 def _changes() -> int:
     """Count the steps that have changed this host in this run."""
     steps = (step.operation_meta for step in state.ops[host].values())

@@ -168,32 +168,47 @@ def edited(path: str, lines: Sequence[str], *, ours: bool) -> Commands:
 
 def written(path: str, wanted: File, have: Found | None) -> Commands:
     """Bring a file from what it is to what it should be, and keep one of somebody else's."""
-    owner, target = f"{wanted.user}:{wanted.group}", QuoteString(path)
     if have == wanted.found:
         host.noop(f"{path} is as it should be")
         return
     if have and have.folder:
-        raise SettingsError(
-            f"host {host.name}: {path} is a folder, and has to be a file: move it away"
-        )
+        yield from _refused(f"{path} is a folder, and has to be a file: move it away")
+        return
     if have and have.sha256 == digest(wanted.text):
-        yield StringCommand("chmod", wanted.mode, target, "&& chown", owner, target)
+        yield StringCommand(*_owned(path, wanted))
         return
     _shown(path, wanted, have)
     yield from kept(path, wanted, have)
-    if wanted.secret:
-        yield _written_secretly(path, wanted)
-        return
+    yield from _written_secretly(path, wanted) if wanted.secret else _uploaded(path, wanted)
+
+
+def _refused(sentence: str) -> Commands:
+    """Fail with a sentence, and a plan too."""
+    if not state.is_executing:
+        raise SettingsError(f"host {host.name}: {sentence}")
+    yield StringCommand("echo", QuoteString(sentence), ">&2; false")
+
+
+def _uploaded(path: str, wanted: File) -> Commands:
+    # One that is partly ours may be a mount, which can't be replaced; a link is not followed.
+    new = path if wanted.partly else f"{path}.new"
     temporary = host.get_temp_filename(path, temp_directory=_arguments().get("_temp_dir"))
-    yield FileUploadCommand(StringIO(wanted.text), path, temporary)
-    yield StringCommand("chown", owner, target, "&& chmod", wanted.mode, target)
+    yield FileUploadCommand(StringIO(wanted.text), new, temporary)
+    moved = () if wanted.partly else ("&& mv -fT", QuoteString(new), QuoteString(path))
+    yield StringCommand(*_owned(new, wanted), *moved)
 
 
-def _written_secretly(path: str, wanted: File) -> StringCommand:
-    owner, new = f"{wanted.user}:{wanted.group}", QuoteString(f"{path}.new")
+def _owned(path: str, wanted: File) -> list[object]:
+    """Return the bits of a command that gives a file its owner and its mode."""
+    owner, target = f"{wanted.user}:{wanted.group}", QuoteString(path)
+    return ["chown", owner, target, "&& chmod", wanted.mode, target]
+
+
+def _written_secretly(path: str, wanted: File) -> Commands:
+    new = QuoteString(f"{path}.new")
     check = ("&& {", wanted.check, new, "|| { rm", new, "; false; }; }") if wanted.check else ()
-    return StringCommand(
-        "umask 077 && cat >", new, *check, "&& chown", owner, new, "&& chmod", wanted.mode, new,
+    yield StringCommand(
+        "umask 077 && cat >", new, *check, "&&", *_owned(f"{path}.new", wanted),
         "&& mv -fT", new, QuoteString(path), _stdin=wanted.text.removesuffix("\n"),
     )  # fmt: skip
 
@@ -246,7 +261,7 @@ def _variables_told(path: str, text: str) -> None:
     salt = secrets.token_hex(32)
     have = host.get_fact(VariableDigests, path=path, _stdin=StringIO(salt))
     wanted = {name: masks.salted(salt, each) for name, each in masks.variables(text).items()}
-    told(path, [masks.difference(have, wanted)] if have else [])
+    told(path, list(filter(None, [masks.difference(have, wanted)])) if have else [])
 
 
 def _diff(have: str, wanted: File) -> None:

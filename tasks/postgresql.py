@@ -12,7 +12,7 @@ from pyinfra.api.operation import OperationMeta
 
 from . import monitoring, releases
 from .deploys import deploy
-from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
+from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, foresee, look
 from .operations import (
     Commands,
     File,
@@ -60,7 +60,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
         opened=opened,
         among=among,
     )
-    known = look(PostgresqlContents, roles=among)
+    known = foresee(PostgresqlContents, roles=among)
     for part in host.loop(list(parts)):
         user = parts[part]
         name = getattr(settings, f"postgresql_{part}database")

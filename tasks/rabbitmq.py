@@ -13,7 +13,7 @@ from pyinfra.api.operation import OperationMeta
 from . import monitoring, releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
-from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, look
+from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, foresee, look
 from .operations import (
     Commands,
     File,
@@ -70,7 +70,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
         changed=[plugged],
         installed=installed,
     )
-    known = look(RabbitmqDefinitions)
+    known = foresee(RabbitmqDefinitions)
     users = None if known is None else [each["name"] for each in known.get("users", ())]
     broker_user(
         name=f"{verb(users, settings.rabbitmq_user)} the user {settings.rabbitmq_user}"
