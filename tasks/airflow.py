@@ -283,7 +283,7 @@ def _webserver_config(settings: Settings) -> dict[str, File]:
     web = settings.release.web.name in topology.components
     if source is None or not (web or topology.database_here):
         return {}
-    text = source.read_text(encoding="utf-8").removesuffix("\n") + f"\n# Managed by {MARK}.\n"
+    text = source.read_text(encoding="utf-8").removesuffix("\n") + f"\n# {MARK}.\n"
     file = File(text, group="airflow", mode="640", secret=True, check=_COMPILES)
     return {_webserver_config_path(settings): file}
 

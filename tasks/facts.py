@@ -87,21 +87,23 @@ class Found:
     sha256: str = ""
     """Empty for a folder."""
     ours: bool = field(default=False, compare=False)
-    """Whether its text has the MARK."""
+    """Whether its text has the MARK or a block of ours."""
 
 
-MARK = "pyinfra-airflow"
+MARK = "Managed by pyinfra-airflow"
 """What each file of ours has in a comment, where it can have one."""
+BEGIN, END = "# BEGIN pyinfra-airflow", "# END pyinfra-airflow"
+"""Around our lines in a file of somebody's."""
 
 
 def marked(paths: Iterable[str]) -> StringCommand:
-    """Return the command that lists those of ``paths`` that have the MARK.
+    """Return the command that lists those of ``paths`` that have the MARK or a block of ours.
 
     A swap file may be among them, which is no text.
     """
     return StringCommand(
         "find -L", *map(QuoteString, paths), "-maxdepth 0 -type f -size -4096k",
-        f"-exec grep -l {MARK} {{}} + 2>/dev/null",
+        f"-exec grep -l -e '{MARK}' -e '^{BEGIN}$' {{}} + 2>/dev/null",
     )  # fmt: skip
 
 
@@ -755,7 +757,7 @@ class HostSystem(FactBase[System]):
             f" echo current $(readlink {ENVIRONMENT}/current);"
             " ls /etc/systemd/system | grep '^airflow-.*-exporter.service$';"
             f" sha256sum {JOURNAL} 2>/dev/null;"
-            f" echo marked $(grep -sl {MARK} {JOURNAL});"
+            f" echo marked $(grep -sl '{MARK}' {JOURNAL});"
             f" echo edge $(ls -d {FIREWALL_RULES} {PROXY_SITE} 2>/dev/null);"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'

@@ -29,7 +29,7 @@ from pyinfra.operations import files
 from pyinfra.operations.util.files import generate_color_diff
 
 from . import masks
-from .facts import MARK, NO_UNIT, Found, Paths, Units, VariableDigests, Watched, look
+from .facts import BEGIN, END, NO_UNIT, Found, Paths, Units, VariableDigests, Watched, look
 from .settings import CONFIGURATION, ENVIRONMENT, SettingsError
 
 REPLACED = "/var/backups/airflow-replaced"
@@ -367,28 +367,25 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_BEGIN, _END = f"# BEGIN {MARK}", f"# END {MARK}"
-
-
 def with_block(lines: Sequence[str], ours: Sequence[str]) -> list[str]:
     """Put our block first, where the first match wins, and leave the rest as it is."""
-    return [_BEGIN, *ours, _END, *without_block(lines)]
+    return [BEGIN, *ours, END, *without_block(lines)]
 
 
 def has_block(lines: Sequence[str]) -> bool:
     """Tell whether we have written a block."""
-    return {_BEGIN, _END} <= set(lines)
+    return {BEGIN, END} <= set(lines)
 
 
 def block(lines: Sequence[str]) -> list[str]:
     """Give what is in our block."""
     rest = list(lines)
-    return rest[rest.index(_BEGIN) + 1 : rest.index(_END)] if has_block(rest) else []
+    return rest[rest.index(BEGIN) + 1 : rest.index(END)] if has_block(rest) else []
 
 
 def without_block(lines: Sequence[str]) -> list[str]:
     """Take our block away."""
     rest = list(lines)
     if has_block(rest):
-        rest = rest[: rest.index(_BEGIN)] + rest[rest.index(_END) + 1 :]
+        rest = rest[: rest.index(BEGIN)] + rest[rest.index(END) + 1 :]
     return rest

@@ -8,7 +8,7 @@ from pyinfra.api import operation
 from . import releases
 from .addresses import EVERYBODY
 from .deploys import deploy
-from .facts import Watched
+from .facts import MARK, Watched
 from .operations import Commands, File, place, running
 from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
 from .resources import template
@@ -18,7 +18,7 @@ from .system import debs_here, of_this_host, packages
 UNIT = "pgbouncer.service"
 _SERVICE = f"/etc/systemd/system/{UNIT}"
 _MAIN, _USERS = "/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/userlist.txt"
-_MARK = "# Managed by pyinfra-airflow."
+_MARK = f"# {MARK}."
 FILES = (_MAIN, _USERS, POOL_RULES, _SERVICE)
 
 

@@ -66,7 +66,7 @@ def test_the_variables_of_a_secret_file_are_compared_by_digests(tmp_path: Path) 
 
 def test_a_host_says_which_files_have_our_mark(tmp_path: Path) -> None:
     (tmp_path / "ours").write_text("# Managed by pyinfra-airflow.\n")
-    (tmp_path / "theirs").write_text("mine\n")
+    (tmp_path / "theirs").write_text("# of the host pyinfra-airflow-1\n")
     (tmp_path / "link").symlink_to("ours")
     (tmp_path / "folder").mkdir()
     paths = tuple(str(tmp_path / name) for name in ("ours", "theirs", "link", "folder", "none"))
