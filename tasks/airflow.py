@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import StringIO
 
 from pyinfra import host, state
@@ -13,7 +13,7 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg, budget, housekeeping, reports, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import PROXY_SITE, ProbeAnswers, Question, Watched, helper, look
+from .facts import MARK, PROXY_SITE, ProbeAnswers, Question, Watched, foresee, helper, look
 from .guard import guard_alone
 from .operations import (
     Commands,
@@ -23,6 +23,7 @@ from .operations import (
     place,
     removed,
     running,
+    told,
     will_have_changed,
 )
 from .python import CURRENT
@@ -96,7 +97,7 @@ def deploy_database(
     guard_alone(settings)
     release = settings.release
     user, email = settings.airflow_admin_user, settings.airflow_admin_email
-    questions = (schema_question(settings), _REVISIONS, ("login", user, email))
+    questions = (schema_question(settings), ("login", user, email))
     password = settings.secret("airflow_admin_password")
     schema(
         name=_schema_step(settings, stored),
@@ -106,8 +107,9 @@ def deploy_database(
         password=password,
         kept=kept,
     )
+    have = ask(questions, stdin=password, by=foresee)
     login(
-        name=f"Create the login {user}",
+        name=f"{_login_verb(*have.values())} the login {user}",
         script=release.login_script,
         questions=questions,
         password=password,
@@ -269,7 +271,8 @@ def _canary(settings: Settings) -> dict[str, File]:
 def configuration(settings: Settings) -> dict[str, File]:
     """Give Airflow's configuration: path -> file."""
     environment = airflow_cfg.environment_file(airflow_cfg.environment(settings))
-    secrets = airflow_cfg.environment_file(airflow_cfg.secret_environment(settings))
+    secret = airflow_cfg.secret_environment(settings)
+    secrets = airflow_cfg.environment_file(secret)
     cfg = airflow_cfg.render(settings)
     authorities = {
         settings.ca_path(server): File(ca.read_text())
@@ -278,7 +281,9 @@ def configuration(settings: Settings) -> dict[str, File]:
     }
     return {
         **authorities,
-        f"{settings.airflow_home}/airflow.cfg": File(cfg, group="airflow", mode="640"),
+        f"{settings.airflow_home}/airflow.cfg": File(
+            cfg, group="airflow", mode="640", masks=tuple(secret.values())
+        ),
         f"{CONFIGURATION}/airflow.env": File(environment, group="airflow", mode="640"),
         f"{CONFIGURATION}/secrets.env": File(secrets, group="airflow", mode="640", secret=True),
         **_webserver_config(settings),
@@ -291,7 +296,7 @@ def _webserver_config(settings: Settings) -> dict[str, File]:
     web = settings.release.web.name in topology.components
     if source is None or not (web or topology.database_here):
         return {}
-    text = source.read_text(encoding="utf-8").removesuffix("\n") + "\n"
+    text = source.read_text(encoding="utf-8").removesuffix("\n") + f"\n# {MARK}.\n"
     file = File(text, group="airflow", mode="640", secret=True, check=_COMPILES)
     return {_webserver_config_path(settings): file}
 
@@ -326,7 +331,11 @@ def _stamp(component: Component) -> str:
 
 
 def ask(
-    questions: tuple[Question, ...], *, within: int = 0, stdin: str | None = None
+    questions: tuple[Question, ...],
+    *,
+    within: int = 0,
+    stdin: str | None = None,
+    by: Callable[..., list[str]] = look,
 ) -> dict[Question, str]:
     """Ask the probe: question -> its word, which is empty before Airflow is installed.
 
@@ -334,7 +343,7 @@ def ask(
     """
     # A stream, since pyinfra prints a fact's arguments with -v.
     stream = None if stdin is None else StringIO(stdin)
-    words = look(ProbeAnswers, stdin=stream, questions=questions, within=within)
+    words = by(ProbeAnswers, stdin=stream, questions=questions, within=within)
     whole = len(words) == len(questions)
     return {
         question: words[number] if whole else "".join(words[-1:])
@@ -365,8 +374,7 @@ def schema(
     The first makes a schema, the second migrates one. ``questions`` about the schema and the login
     are asked in one look, with the ``password``. What was not known before is refused here.
     """
-    answers = ask(questions, stdin=password)
-    answer = answers[questions[0]]
+    answer = ask(questions, stdin=password)[questions[0]]
     if answer == "yes" or can_not_be_asked(answer):
         host.noop("the schema is the release's")
         return
@@ -379,7 +387,7 @@ def schema(
     if answer in ("", "none"):
         yield create
         return
-    have = Stored(revisions=tuple(answers[_REVISIONS].split(",")))
+    have = Stored(revisions=tuple(ask((_REVISIONS,))[_REVISIONS].split(",")))
     if answer != "no" or (sentence := have.no_way(version)):
         why = "it can't be asked" if answer != "no" else f"it is of {have.schema}: {sentence}"
         yield StringCommand(
@@ -402,15 +410,24 @@ _WITH_BACKUP = """made=$({backup}) && {{ {upgrade} || {{
     tar -xOf "$made" database.dump | {direct} restore; false; }}; }}"""
 
 
+def _login_verb(schema: str, login: str) -> str:
+    """Return what the step of the login does, by what the probe says of both."""
+    return "Create" if schema in ("", "none") or login == "none" else "Change"
+
+
 @operation()
 def login(script: str, *, questions: tuple[Question, ...], password: str) -> Commands:
     """Give an administrator a login with this password; who it is stands in the last question."""
     answers = ask(questions, stdin=password)
     _, user, email = questions[-1]
     # Without a schema there is no answer to the last question, but one to the first.
-    if answers[questions[-1]] == "yes" or can_not_be_asked(answers[questions[0]]):
+    answer = answers[questions[-1]]
+    if answer == "yes" or can_not_be_asked(answers[questions[0]]):
         host.noop(f"{user} has this login")
         return
+    # An older probe says no more than that.
+    if answer not in ("", "no", "none", "unknown"):
+        told(f"login {user}", [answer])
     yield StringCommand(helper(script), QuoteString(user), QuoteString(email), _stdin=password)
 
 

@@ -12,7 +12,7 @@ import json
 import re
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
 from typing import Any, NamedTuple, TypeVar, cast
@@ -56,6 +56,20 @@ def look(fact: type[FactBase[Answer]], stdin: StringIO | None = None, **argument
     return cast("Answer", answers[key])
 
 
+def foresee(
+    fact: type[FactBase[Answer]], stdin: StringIO | None = None, **arguments: Any
+) -> Answer:
+    """Ask for what a step is to be called; a run without a plan does not ask again for the step.
+
+    Unless the step comes after a change, or there was no certain answer.
+    """
+    answer = look(fact, stdin, **arguments)
+    certain = set(answer) == {"yes"} if isinstance(answer, list) else answer is not None
+    if certain and not state.should_check_for_changes():
+        host.connector_data["airflow_answers"][(fact, repr(arguments), True, 0)] = answer
+    return answer
+
+
 def _changes() -> int:
     """Count the steps that have changed this host in this run."""
     steps = (step.operation_meta for step in state.ops[host].values())
@@ -72,22 +86,73 @@ class Found:
     folder: bool = False
     sha256: str = ""
     """Empty for a folder."""
+    ours: bool = field(default=False, compare=False)
+    """Whether its text has the MARK or a block of ours."""
+
+
+MARK = "Managed by pyinfra-airflow"
+"""What each file of ours has in a comment, where it can have one."""
+BEGIN, END = "# BEGIN pyinfra-airflow", "# END pyinfra-airflow"
+"""Around our lines in a file of somebody's."""
+
+
+def marked(paths: Iterable[str]) -> StringCommand:
+    """Return the command that lists those of ``paths`` that have the MARK or a block of ours.
+
+    A swap file may be among them, which is no text.
+    """
+    return StringCommand(
+        "find -L", *map(QuoteString, paths), "-maxdepth 0 -type f -size -4096k",
+        f"-exec grep -l -e '{MARK}' -e '^{BEGIN}$' {{}} + 2>/dev/null",
+    )  # fmt: skip
 
 
 class Paths(FactBase[dict[str, Found]]):
-    """Owner, mode and checksum of what is at ``paths``, without those where nothing is."""
+    """Owner, mode, checksum and mark of what is at ``paths``, without those where nothing is."""
 
     default = dict
 
     def command(self, paths: tuple[str, ...]) -> StringCommand:
         quoted = [QuoteString(path) for path in paths]
         return StringCommand(
-            f"stat -L -c '{_STAT}'", *quoted, "2>/dev/null; sha256sum", *quoted,
-            "2>/dev/null || true",
+            f"stat -L -c '{_STAT}'", *quoted, "2>/dev/null; sha256sum", *quoted, "2>/dev/null;",
+            marked(paths), "|| true",
         )  # fmt: skip
 
     def process(self, output: list[str]) -> dict[str, Found]:
         return _found(output)
+
+
+class VariableDigests(FactBase[dict[str, str]]):
+    """The variables of the environment file at ``path``: name -> salted digest of its text.
+
+    The salt stands on standard input. A value of several lines belongs to the name before it.
+    """
+
+    default = dict
+
+    def command(self, path: str) -> StringCommand:
+        return StringCommand(
+            "{", _DIGESTS, "} 2>/dev/null 3<&0 <", QuoteString(path), ";", _REST_OF_INPUT
+        )
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return {words[0]: words[1] for line in output if len(words := line.split()) > 1}
+
+
+# As an environment file is written: no line in the middle of a value begins like another variable.
+_DIGESTS = """
+read -r salt <&3; name= text=
+say() { test -z "$name" || echo "$name $(printf '%s\n' "$salt" "$text" | sha256sum)"; }
+while IFS= read -r line || test -n "$line"; do
+    new=; case $line in *'="'*) new=${line%%'="'*} ;; esac
+    case $new in
+        '' | [0-9]* | *[!A-Za-z0-9_]*) text="$text
+$line" ;;
+        *) say; name=$new text=$line ;;
+    esac
+done; say
+"""
 
 
 class LinkTarget(FactBase[str]):
@@ -106,11 +171,11 @@ _STAT = "%F|%U|%G|%a|%n"
 
 
 def _found(output: list[str]) -> dict[str, Found]:
-    """Read what stat and sha256sum say."""
-    sums = _sums(output)
+    """Read what stat, sha256sum and ``marked`` say."""
+    sums, ours = _sums(output), set(output)
     rows = (line.split("|", 4) for line in output if line.count("|") >= 4)
     return {
-        path: Found(user, group, mode, kind == "directory", sums.get(path, ""))
+        path: Found(user, group, mode, kind == "directory", sums.get(path, ""), path in ours)
         for kind, user, group, mode, path in rows
     }
 
@@ -348,7 +413,7 @@ class MainCluster(FactBase[Cluster | None]):
             'cd "$(dirname "${main:-none/none}")" 2>/dev/null || exit 0; echo "${main%%/*}";',
             "stat -L -c %.Y pg_hba.conf 2>/dev/null || echo 0;",
             f"stat -L -c '{_STAT}'", *quoted, "2>/dev/null; sha256sum", *quoted, "2>/dev/null;",
-            "echo ---; cat pg_hba.conf 2>/dev/null || true",
+            marked(files), "; echo ---; cat pg_hba.conf 2>/dev/null || true",
         )  # fmt: skip
 
     def process(self, output: list[str]) -> Cluster | None:
@@ -644,6 +709,8 @@ class System:
     """Units of our exporters of metrics."""
     journal: str = ""
     """Checksum of the file with which we bound the journal; empty without it."""
+    journal_ours: bool = False
+    """Whether we have written it."""
 
 
 JOURNAL = "/etc/systemd/journald.conf.d/airflow.conf"
@@ -684,6 +751,7 @@ class HostSystem(FactBase[System]):
             f" echo current $(readlink {ENVIRONMENT}/current);"
             " ls /etc/systemd/system | grep '^airflow-.*-exporter.service$';"
             f" sha256sum {JOURNAL} 2>/dev/null;"
+            f" echo marked $(grep -sl '{MARK}' {JOURNAL});"
             f" echo edge $(ls -d {FIREWALL_RULES} {PROXY_SITE} 2>/dev/null);"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
@@ -709,7 +777,8 @@ class HostSystem(FactBase[System]):
             release=next((_release(w[1:]) for w in words if w[0] == "current"), ""),
             edge=next((tuple(w[1:]) for w in words if w[0] == "edge"), ()),
             names=HostNames(own_name, resolves == "yes", tuple(hosts)),
-            journal=next((w[0] for w in words if w[-1] == JOURNAL), ""),
+            journal=next((w[0] for w in words if w[1:] == [JOURNAL] and len(w[0]) == 64), ""),
+            journal_ours=["marked", JOURNAL] in words,
             exporters=tuple(w[0] for w in words if w[0].endswith("-exporter.service")),
         )
 

@@ -29,7 +29,7 @@ from .facts import (
     Watched,
     look,
 )
-from .operations import Commands, File, digest, place, running, will_have_changed, written
+from .operations import Commands, File, digest, kept, place, running, will_have_changed, written
 from .releases import PGBOUNCER, PROXY
 from .resources import template
 from .settings import Settings
@@ -169,6 +169,7 @@ def tried(rules: str) -> Commands:
     if have == Found(wanted.user, wanted.group, wanted.mode, sha256=digest(rules)):
         host.noop("these rules have been tried")
         return
+    yield from kept(FIREWALL_RULES, wanted, have)
     yield from written(NEW_RULES, wanted, None)
     yield (
         f"nft -c -f {NEW_RULES} && {{ systemctl stop {_TIMER}.timer 2>/dev/null; systemd-run -q"

@@ -6,10 +6,14 @@ Every operation reads the state by a fact and yields only what differs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from pyinfra import host, logger, state
 from pyinfra.api import (
@@ -20,10 +24,17 @@ from pyinfra.api import (
     StringCommand,
     operation,
 )
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.operation import OperationMeta
 from pyinfra.operations import files
+from pyinfra.operations.util.files import generate_color_diff
 
-from .facts import NO_UNIT, Found, Paths, Units, Watched, look
+from . import masks
+from .facts import BEGIN, END, NO_UNIT, Found, Paths, Units, VariableDigests, Watched, look
+from .settings import CONFIGURATION, ENVIRONMENT, SettingsError
+
+REPLACED = "/var/backups/airflow-replaced"
+"""Where a host has what runs have overwritten of others' files: a folder for each run."""
 
 Command = str | StringCommand | FileUploadCommand | FileDownloadCommand | FunctionCommand
 Commands = Generator[Command, None, None]
@@ -40,6 +51,17 @@ def can_not_be_asked(answer: object) -> bool:
     Starting it stands in the plan, and the run asks again.
     """
     return answer in (None, "unknown") and not state.is_executing
+
+
+def verb(known: Container[str] | None, name: str) -> str:
+    """Return what a step does to ``name``: it creates what a host that can be asked lacks."""
+    return "Change" if known is None or name in known else "Create"
+
+
+def told(what: str, changes: Sequence[str]) -> None:
+    """Say what a step changes of something that exists."""
+    if changes:
+        host.log(f"{what}: {'; '.join(changes)}", logger.info)
 
 
 @operation()
@@ -61,6 +83,12 @@ class File:
     """Not shown in a diff, and private from its first byte."""
     check: str = ""
     """Command that has to accept the path of a new secret file before that goes live."""
+    masks: tuple[str, ...] = field(default=(), repr=False)
+    """Values that a diff does not show."""
+    partly: bool = False
+    """Only a part of it is ours, and the rest stays."""
+    unmarked: bool = False
+    """It can't have our MARK: its path alone tells that it is ours."""
 
     @property
     def found(self) -> Found:
@@ -125,6 +153,7 @@ def drop_in(path: str, wanted: File, *, among: tuple[str, ...]) -> Commands:
     if have == wanted.found:
         host.noop(f"{path} is as it should be")
         return
+    yield from kept(path, wanted, have)
     target, new = QuoteString(path), QuoteString(f"{path}.new")
     yield StringCommand(
         "umask 022 && mkdir -p", QuoteString(str(Path(path).parent)), "&& cat >", new,
@@ -133,33 +162,129 @@ def drop_in(path: str, wanted: File, *, among: tuple[str, ...]) -> Commands:
     )  # fmt: skip
 
 
+def edited(path: str, lines: Sequence[str], *, ours: bool) -> Commands:
+    """Change a part of a file of somebody's. ``ours`` is whether it has been changed before."""
+    wanted = File("\n".join(lines) + "\n", partly=True)
+    yield from written(path, wanted, Found(wanted.user, wanted.group, wanted.mode, ours=ours))
+
+
 def written(path: str, wanted: File, have: Found | None) -> Commands:
-    """Bring a file from what it is to what it should be."""
+    """Bring a file from what it is to what it should be, and keep one of somebody else's."""
     if have == wanted.found:
         host.noop(f"{path} is as it should be")
-    elif wanted.secret:
-        yield from _written_secretly(path, wanted, have)
-    else:
-        yield from files.put._inner(
-            src=StringIO(wanted.text), dest=path, user=wanted.user, group=wanted.group,
-            mode=wanted.mode, create_remote_dir=False,
-        )  # fmt: skip
-
-
-def _written_secretly(path: str, wanted: File, have: Found | None) -> Commands:
-    owner = f"{wanted.user}:{wanted.group}"
-    if have and have.sha256 == digest(wanted.text):
-        target = QuoteString(path)
-        yield StringCommand("chmod", wanted.mode, target, "&& chown", owner, target)
         return
-    if state.config.DIFF:
-        host.log(f"Will write {path} (its contents are secret)", logger.info)
+    if have and have.folder:
+        yield from _refused(f"{path} is a folder, and has to be a file: move it away")
+        return
+    if have and have.sha256 == digest(wanted.text):
+        yield StringCommand(*_owned(path, wanted))
+        return
+    _shown(path, wanted, have)
+    yield from kept(path, wanted, have)
+    yield from _written_secretly(path, wanted) if wanted.secret else _uploaded(path, wanted)
+
+
+def _refused(sentence: str) -> Commands:
+    """Fail with a sentence, and a plan too."""
+    if not state.is_executing:
+        raise SettingsError(f"host {host.name}: {sentence}")
+    yield StringCommand("echo", QuoteString(sentence), ">&2; false")
+
+
+def _uploaded(path: str, wanted: File) -> Commands:
+    # One that is partly ours may be a mount, which can't be replaced; a link is not followed.
+    new = path if wanted.partly else f"{path}.new"
+    temporary = host.get_temp_filename(path, temp_directory=_arguments().get("_temp_dir"))
+    yield FileUploadCommand(StringIO(wanted.text), new, temporary)
+    moved = () if wanted.partly else ("&& mv -fT", QuoteString(new), QuoteString(path))
+    yield StringCommand(*_owned(new, wanted), *moved)
+
+
+def _owned(path: str, wanted: File) -> list[object]:
+    """Return the bits of a command that gives a file its owner and its mode."""
+    owner, target = f"{wanted.user}:{wanted.group}", QuoteString(path)
+    return ["chown", owner, target, "&& chmod", wanted.mode, target]
+
+
+def _written_secretly(path: str, wanted: File) -> Commands:
     new = QuoteString(f"{path}.new")
     check = ("&& {", wanted.check, new, "|| { rm", new, "; false; }; }") if wanted.check else ()
     yield StringCommand(
-        "umask 077 && cat >", new, *check, "&& chown", owner, new, "&& chmod", wanted.mode, new,
+        "umask 077 && cat >", new, *check, "&&", *_owned(f"{path}.new", wanted),
         "&& mv -fT", new, QuoteString(path), _stdin=wanted.text.removesuffix("\n"),
     )  # fmt: skip
+
+
+def kept(path: str, wanted: File, have: Found | None) -> Commands:
+    """Copy a file that is somebody else's, for root alone, before it is overwritten."""
+    if not foreign(path, wanted, have):
+        return
+    folder = f"{REPLACED}/{_started()}"
+    copy = f"{folder}{path}"
+    if not state.is_executing:
+        host.log(f"would keep the present {path} in {folder}", logger.info)
+    yield StringCommand(
+        "umask 077 && mkdir -p", QuoteString(str(Path(copy).parent)),
+        "&& cp -T --preserve=timestamps", QuoteString(path), QuoteString(copy),
+    )  # fmt: skip
+    host.log(f"kept the former {path} in {folder}", logger.info)
+
+
+@cache
+def _started() -> str:
+    """Return when this run has begun, as a name."""
+    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+
+
+def foreign(path: str, wanted: File, have: Found | None) -> bool:
+    """Tell whether what is found at ``path`` is a file that this package has not written."""
+    own = wanted.unmarked or path.startswith((f"{ENVIRONMENT}/", f"{CONFIGURATION}/"))
+    return have is not None and not (own or have.ours or have.folder)
+
+
+def _shown(path: str, wanted: File, have: Found | None) -> None:
+    """Say what a step changes in a file, as far as everybody may know it."""
+    if have and wanted.secret and path.endswith(".env"):
+        _variables_told(path, wanted.text)
+    if not state.config.DIFF:
+        return
+    if foreign(path, wanted, have) and not wanted.partly:
+        sentence = "replaces a file that this package has not written; its text is not shown"
+        host.log(f"{path}: {sentence}", logger.info)
+    elif wanted.secret:
+        host.log(f"Will write {path} (its contents are secret)", logger.info)
+    else:
+        host.log(f"Will {'modify' if have else 'create'} {path}", logger.info)
+        _diff(_present(path) if have else "", wanted)
+
+
+def _variables_told(path: str, text: str) -> None:
+    """Say which variables of a secret file change, by digests that tell nothing else."""
+    salt = secrets.token_hex(32)
+    have = host.get_fact(VariableDigests, path=path, _stdin=StringIO(salt))
+    wanted = {name: masks.salted(salt, each) for name, each in masks.variables(text).items()}
+    told(path, list(filter(None, [masks.difference(have, wanted)])) if have else [])
+
+
+def _diff(have: str, wanted: File) -> None:
+    pair = [masks.masked(text, wanted.masks) for text in (have, wanted.text)]
+    for line in generate_color_diff(*pair):
+        logger.info("  %s", line)
+    if pair[0] == pair[1]:
+        logger.info("  only values that are not shown differ")
+
+
+def _present(path: str) -> str:
+    """Read a file. As a fact, it would be printed with -vvv."""
+    given = _arguments()
+    becomes = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
+    done, output = host.run_shell_command(StringCommand("cat", QuoteString(path)), **becomes)
+    return output.stdout if done else ""
+
+
+def _arguments() -> dict[str, Any]:
+    """Return pyinfra's own arguments of the present step."""
+    return dict(host.current_op_global_arguments or {})
 
 
 @operation()
@@ -244,25 +369,25 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_BEGIN = "# BEGIN pyinfra-airflow"
-
-_END = "# END pyinfra-airflow"
-
-
 def with_block(lines: Sequence[str], ours: Sequence[str]) -> list[str]:
     """Put our block first, where the first match wins, and leave the rest as it is."""
-    return [_BEGIN, *ours, _END, *without_block(lines)]
+    return [BEGIN, *ours, END, *without_block(lines)]
+
+
+def has_block(lines: Sequence[str]) -> bool:
+    """Tell whether we have written a block."""
+    return {BEGIN, END} <= set(lines)
 
 
 def block(lines: Sequence[str]) -> list[str]:
     """Give what is in our block."""
     rest = list(lines)
-    return rest[rest.index(_BEGIN) + 1 : rest.index(_END)] if {_BEGIN, _END} <= set(rest) else []
+    return rest[rest.index(BEGIN) + 1 : rest.index(END)] if has_block(rest) else []
 
 
 def without_block(lines: Sequence[str]) -> list[str]:
     """Take our block away."""
     rest = list(lines)
-    if _BEGIN in rest and _END in rest:
-        rest = rest[: rest.index(_BEGIN)] + rest[rest.index(_END) + 1 :]
+    if has_block(rest):
+        rest = rest[: rest.index(BEGIN)] + rest[rest.index(END) + 1 :]
     return rest

@@ -8,7 +8,7 @@ from pyinfra.api import operation
 from . import releases
 from .addresses import EVERYBODY
 from .deploys import deploy
-from .facts import Watched
+from .facts import MARK, Watched
 from .operations import Commands, File, place, running
 from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
 from .resources import template
@@ -18,6 +18,7 @@ from .system import debs_here, of_this_host, packages
 UNIT = "pgbouncer.service"
 _SERVICE = f"/etc/systemd/system/{UNIT}"
 _MAIN, _USERS = "/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/userlist.txt"
+_MARK = f"# {MARK}."
 FILES = (_MAIN, _USERS, POOL_RULES, _SERVICE)
 
 
@@ -69,10 +70,13 @@ def configuration(settings: Settings) -> dict[str, File]:
         rules=POOL_RULES,
     )
     logins = {user: settings.secret(f"postgresql_{part}password") for part, user in parts.items()}
-    users = "".join(f'"{user}" "{_doubled(word)}"\n' for user, word in logins.items())
+    # It has no comments, but the rest of a line is ignored.
+    users = "".join(f'"{user}" "{_doubled(word)}" {_MARK}\n' for user, word in logins.items())
     return {
         _MAIN: File(main, user="postgres", group="postgres", mode="640"),
-        POOL_RULES: File("\n".join(hba_lines(settings)) + "\n", user="postgres", mode="640"),
+        POOL_RULES: File(
+            "\n".join([_MARK, *hba_lines(settings)]) + "\n", user="postgres", mode="640"
+        ),
         _USERS: File(users, user="postgres", group="postgres", mode="640", secret=True),
         _SERVICE: File(template("pgbouncer.service", main=_MAIN, port=settings.pgbouncer_port)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -11,7 +12,7 @@ from pyinfra.api.operation import OperationMeta
 
 from . import monitoring, releases
 from .deploys import deploy
-from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, look
+from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, foresee, look
 from .guard import guard_alone
 from .operations import (
     Commands,
@@ -20,6 +21,8 @@ from .operations import (
     can_not_be_asked,
     place,
     running,
+    told,
+    verb,
     will_have_changed,
     with_block,
     written,
@@ -59,19 +62,29 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
         opened=opened,
         among=among,
     )
+    known = foresee(PostgresqlContents, roles=among)
     for part in host.loop(list(parts)):
         user = parts[part]
         name = getattr(settings, f"postgresql_{part}database")
         role(
-            name=f"Create the role {user}",
+            name=f"{verb(known.roles if known else None, user)} the role {user}",
             role=user,
             password=settings.secret(f"postgresql_{part}password"),
             superuser=settings.postgresql_superuser,
             among=among,
         )
-        database(name=f"Create the database {name}", database=name, owner=user, among=among)
+        database(
+            name=f"{verb(known.databases if known else None, name)} the database {name}",
+            database=name,
+            owner=user,
+            among=among,
+        )
     for user in _monitor(settings):
-        monitor(name=f"Create the role {user}", role=user, among=among)
+        monitor(
+            name=f"{verb(known.roles if known else None, user)} the role {user}",
+            role=user,
+            among=among,
+        )
 
 
 @deploy("PostgreSQL")
@@ -202,7 +215,9 @@ def _cluster_file(name: str, text: Callable[[Sequence[str]], str]) -> Commands:
     if cluster is None:
         yield "echo 'PostgreSQL has no cluster main' >&2; false"
         return
-    wanted = File(text(cluster.rules), user="postgres", group="postgres", mode="640")
+    wanted = File(
+        text(cluster.rules), user="postgres", group="postgres", mode="640", partly=name == _RULES
+    )
     yield from written(f"{cluster.folder}/{name}", wanted, cluster.files.get(name))
 
 
@@ -247,13 +262,25 @@ def role(
         return
     have = contents.roles.get(role) if contents else None
     flags = {right: right in ("rolcanlogin", superuser and "rolsuper") for right in RIGHTS}
-    same = have and all(have[right] == flags[right] for right in flags)
-    if have and same and scram_matches(have["salt"], have["digest"], password):
+    same = have and scram_matches(have["salt"], have["digest"], password)
+    changes = [*([] if same else ["password"]), *rights_changed(have, flags)] if have else []
+    if have and not changes:
         host.noop(f"role {role} is as it should be")
         return
+    told(f"role {role}", changes)
+    yield _sql(f"{_role(role, have, flags)} PASSWORD '{scram_verifier(password)}';")
+
+
+def rights_changed(have: Mapping[str, Any], flags: Mapping[str, bool]) -> list[str]:
+    """Return what a role gains and loses of its rights."""
+    gains = ", ".join(RIGHTS[right] for right in flags if flags[right] > have[right])
+    loses = ", ".join(RIGHTS[right] for right in flags if flags[right] < have[right])
+    return [f"{word} {rights}" for word, rights in (("gains", gains), ("loses", loses)) if rights]
+
+
+def _role(role: str, have: object, flags: Mapping[str, bool]) -> str:
     words = " ".join(("" if flags[right] else "NO") + word for right, word in RIGHTS.items())
-    verb = "ALTER" if have else "CREATE"
-    yield _sql(f"{verb} ROLE \"{role}\" {words} PASSWORD '{scram_verifier(password)}';")
+    return f'{"ALTER" if have else "CREATE"} ROLE "{role}" {words}'
 
 
 @operation()
@@ -268,13 +295,18 @@ def monitor(role: str, *, among: tuple[str, ...]) -> Commands:
         return
     have = contents.roles.get(role) if contents else None
     flags = {right: right == "rolcanlogin" for right in RIGHTS}
-    same = have and all(have[right] == flags[right] for right in flags)
-    if have and same and have["monitor"] and have["digest"] is None:
+    changes = _monitor_changed(have, flags) if have else []
+    if have and not changes:
         host.noop(f"role {role} is as it should be")
         return
-    words = " ".join(("" if flags[right] else "NO") + word for right, word in RIGHTS.items())
-    verb = "ALTER" if have else "CREATE"
-    yield _sql(f'{verb} ROLE "{role}" {words} PASSWORD NULL; GRANT pg_monitor TO "{role}";')
+    told(f"role {role}", changes)
+    yield _sql(f'{_role(role, have, flags)} PASSWORD NULL; GRANT pg_monitor TO "{role}";')
+
+
+def _monitor_changed(have: Mapping[str, Any], flags: Mapping[str, bool]) -> list[str]:
+    gains = [] if have["monitor"] else ["gains pg_monitor"]
+    loses = [] if have["digest"] is None else ["loses its password"]
+    return [*gains, *loses, *rights_changed(have, flags)]
 
 
 @operation()
@@ -295,6 +327,7 @@ def database(database: str, owner: str, *, among: tuple[str, ...] = ()) -> Comma
     elif have["encoding"] != "UTF8":
         yield f"echo 'database {database} has encoding {have['encoding']}, not UTF8' >&2; false"
     elif have["owner"] != owner:
+        told(f"database {database}", [f"owner: {have['owner']} -> {owner}"])
         yield _sql(f'ALTER DATABASE "{database}" OWNER TO "{owner}";')
     else:
         host.noop(f"database {database} is as it should be")

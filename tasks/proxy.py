@@ -45,8 +45,8 @@ def deploy_proxy(settings: Settings | None = None) -> None:
     )
     certificate, key = pair(settings)
     files = {
-        CERTIFICATE: File(certificate),
-        KEY: File(key, mode="600", secret=True),
+        CERTIFICATE: File(certificate, unmarked=True),
+        KEY: File(key, mode="600", secret=True, unmarked=True),
         PROXY_SITE: File(site(settings)),
     }
     place({FOLDER: Folder(), **files})

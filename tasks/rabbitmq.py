@@ -13,9 +13,19 @@ from pyinfra.api.operation import OperationMeta
 from . import monitoring, releases
 from .addresses import EVERYWHERE, is_loopback
 from .deploys import deploy
-from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, look
+from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, foresee, look
 from .guard import guard_alone
-from .operations import Commands, File, Folder, can_not_be_asked, place, running, written
+from .operations import (
+    Commands,
+    File,
+    Folder,
+    can_not_be_asked,
+    edited,
+    place,
+    running,
+    told,
+    verb,
+)
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .settings import Settings, own_queue
@@ -61,8 +71,11 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
         changed=[plugged],
         installed=installed,
     )
+    known = foresee(RabbitmqDefinitions)
+    users = None if known is None else [each["name"] for each in known.get("users", ())]
     broker_user(
-        name=f"Create the user {settings.rabbitmq_user} with its virtual host",
+        name=f"{verb(users, settings.rabbitmq_user)} the user {settings.rabbitmq_user}"
+        " with its virtual host",
         user=settings.rabbitmq_user,
         password=settings.secret("rabbitmq_password"),
         vhost=settings.rabbitmq_vhost,
@@ -141,7 +154,9 @@ def metrics_plugin(*, wanted: bool) -> Commands:
         return
     plugins = [name for name in have.plugins if name != _PLUGIN] + [_PLUGIN] * wanted
     path = f"{CONFIGURATION}/enabled_plugins"
-    yield from written(path, File(f"[{','.join(plugins)}].\n"), None)
+    # Once it was enabled by us, the file has been kept.
+    ours = have.metrics or not have.plugins
+    yield from edited(path, [f"[{','.join(plugins)}]."], ours=ours)
 
 
 @operation()
@@ -166,12 +181,16 @@ def broker_user(user: str, password: str, vhost: str) -> Commands:
         return
     have = have or {}
     found = next((known for known in have.get("users", ()) if known["name"] == user), None)
-    same = found and not found["tags"] and rabbitmq_matches(found["password_hash"], password)
     permission = {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
     vhosts = [known["name"] for known in have.get("vhosts", ())]
-    if same and vhost in vhosts and permission in have.get("permissions", ()):
+    changes = user_changed(found, password) if found else []
+    changes += [] if vhost in vhosts else [f"gains the virtual host {vhost}"]
+    changes += [] if permission in have.get("permissions", ()) else ["gains all permissions there"]
+    if found and not changes:
         host.noop(f"broker user {user} is as it should be")
         return
+    if found:
+        told(f"broker user {user}", changes)
     yield _import_definitions(
         {
             "vhosts": [] if vhost in vhosts else [{"name": vhost}],
@@ -186,6 +205,13 @@ def broker_user(user: str, password: str, vhost: str) -> Commands:
             "permissions": [permission],
         }
     )
+
+
+def user_changed(found: Mapping[str, Any], password: str) -> list[str]:
+    """Return what becomes different for a user of the broker."""
+    tags = found["tags"] if isinstance(found["tags"], str) else ", ".join(found["tags"])
+    same = rabbitmq_matches(found["password_hash"], password)
+    return [*([] if same else ["password"]), *([f"loses the tags {tags}"] if tags else [])]
 
 
 def _import_definitions(definitions: Mapping[str, Any]) -> StringCommand:

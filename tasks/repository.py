@@ -46,11 +46,13 @@ def files(settings: Settings) -> dict[str, File | Folder]:
         _SCRIPT: File(template("dags-repository", **names), mode="755"),
         f"/etc/systemd/system/{SERVICE}": File(template(SERVICE, **names)),
         # Else git refuses a repository of somebody else's on this host.
-        f"{git}/.gitconfig": File("[safe]\n\tdirectory = *\n"),
-        f"{git}/known_hosts": File("".join(f"{x}\n" for x in settings.airflow_dags_known_hosts)),
+        f"{git}/.gitconfig": File("[safe]\n\tdirectory = *\n", unmarked=True),
+        f"{git}/known_hosts": File(
+            "".join(f"{x}\n" for x in settings.airflow_dags_known_hosts), unmarked=True
+        ),
     }
     if key := settings.secret("airflow_dags_deploy_key").strip():
-        wanted[f"{git}/key"] = File(f"{key}\n", USER, USER, "600", secret=True)
+        wanted[f"{git}/key"] = File(f"{key}\n", USER, USER, "600", secret=True, unmarked=True)
     if settings.airflow_dags_interval:
         wanted[f"/etc/systemd/system/{TIMER}"] = File(template(TIMER, **names))
     return wanted

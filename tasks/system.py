@@ -20,11 +20,23 @@ from .facts import (
     Account,
     AptFiles,
     AptPackages,
+    Found,
     HostSystem,
     UserAccount,
     look,
 )
-from .operations import Commands, File, Folder, digest, place, with_block, without_block, written
+from .operations import (
+    Commands,
+    File,
+    Folder,
+    digest,
+    edited,
+    has_block,
+    kept,
+    place,
+    with_block,
+    without_block,
+)
 from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings, SettingsError
 
@@ -131,8 +143,10 @@ def certificate_files(settings: Settings, server: str, folder: str, group: str) 
     if not (getattr(settings, f"{server}_tls") and certificate):
         return {}
     return {
-        f"{folder}/airflow.crt": File(certificate.read_text()),
-        f"{folder}/airflow.key": File(key.read_text(), group=group, mode="640", secret=True),
+        f"{folder}/airflow.crt": File(certificate.read_text(), unmarked=True),
+        f"{folder}/airflow.key": File(
+            key.read_text(), group=group, mode="640", secret=True, unmarked=True
+        ),
     }
 
 
@@ -219,15 +233,15 @@ def swap(mebibytes: int) -> Commands:
             f" && mkswap {SWAP_FILE} >/dev/null && swapon {SWAP_FILE}"
         )
     if not known:
-        yield from written("/etc/fstab", File("\n".join([*have.fstab, line]) + "\n"), None)
+        yield from edited("/etc/fstab", [*have.fstab, line], ours=False)
 
 
 @operation()
 def journal(mebibytes: int | None) -> Commands:
     """Let the journal take at most so many MiB; with None the host's own bounds hold."""
-    have = look(HostSystem).journal
+    have = look(HostSystem)
     text = template("journald.conf", mebibytes=mebibytes) if mebibytes else ""
-    if have == (text and digest(text)):
+    if have.journal == (text and digest(text)) or not (text or have.journal_ours):
         host.noop(f"the journal takes at most {mebibytes or 'what the host says'}")
         return
     # In one command, since journald does not tell what it has read.
@@ -235,6 +249,8 @@ def journal(mebibytes: int | None) -> Commands:
     if not text:
         yield f"rm -f {JOURNAL} && {again}"
         return
+    found = Found("root", "root", "644", ours=have.journal_ours) if have.journal else None
+    yield from kept(JOURNAL, File(text), found)
     yield StringCommand(
         f"umask 022 && mkdir -p $(dirname {JOURNAL}) && cat > {JOURNAL}.new",
         f"&& mv -fT {JOURNAL}.new {JOURNAL} && {again}",
@@ -255,7 +271,7 @@ def host_names(lines: Sequence[str]) -> Commands:
     if wanted == list(have.hosts):
         host.noop("/etc/hosts names every host")
         return
-    yield from written("/etc/hosts", File("\n".join(wanted) + "\n"), None)
+    yield from edited("/etc/hosts", wanted, ours=has_block(have.hosts))
 
 
 @operation()

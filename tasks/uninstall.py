@@ -28,7 +28,7 @@ from .facts import (
     look,
 )
 from .guard import guard_removal
-from .operations import Commands, File, removed, written
+from .operations import Commands, edited, removed
 from .pgbouncer import pool_absent
 from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
@@ -134,7 +134,7 @@ def no_swap() -> Commands:
     if have.swap_file:
         yield f"swapoff {SWAP_FILE}"
     if len(rest) < len(have.fstab):
-        yield from written("/etc/fstab", File("\n".join(rest) + "\n"), None)
+        yield from edited("/etc/fstab", rest, ours=True)
     elif not have.swap_file:
         host.noop(f"{SWAP_FILE} is not used")
 

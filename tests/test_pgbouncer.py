@@ -14,6 +14,7 @@ from tasks.settings import Settings, SettingsError
 from tasks.verify import needed, ports
 from tests import made_up
 
+MARK = "# Managed by pyinfra-airflow."
 DATA, SCHEDULER, WORKER = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 GROUPS = {
     "postgresql": [DATA],
@@ -71,7 +72,7 @@ def test_its_files_hold_any_password_and_the_first_none(tmp_path: Path) -> None:
     password = "".join(map(chr, range(32, 127)))
     files = configuration(settings(tmp_path, DATA, postgresql_password=password))
     main, users, rules, _ = (files[path] for path in FILES)
-    assert users.text == '"airflow" "' + password.replace('"', '""') + '"\n'
+    assert users.text == '"airflow" "' + password.replace('"', '""') + f'" {MARK}\n'
     assert (users.mode, users.user, users.secret) == ("640", "postgres", True)
     read = configparser.ConfigParser()
     read.read_string(main.text)
@@ -83,6 +84,7 @@ def test_its_files_hold_any_password_and_the_first_none(tmp_path: Path) -> None:
 def test_each_role_has_its_own_database_alone_however_many_hosts_there_are(tmp_path: Path) -> None:
     host = settings(tmp_path, DATA, airflow_version="3.3.2", postgresql_tls=True)
     assert configuration(host)[FILES[2]].text.splitlines() == [
+        MARK,
         "hostssl airflow airflow 0.0.0.0/0 scram-sha-256",
         "hostssl airflow airflow ::/0 scram-sha-256",
         "hostssl airflow_results airflow_results 0.0.0.0/0 scram-sha-256",

@@ -187,16 +187,16 @@ def test_the_environment_holds_what_the_release_can_use(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "step"),
     [
-        "UPDATE ab_user SET password = 'pbkdf2:sha256:1$x$y'",
-        "DELETE FROM ab_user_role; DELETE FROM ab_user",
+        ("UPDATE ab_user SET password = 'pbkdf2:sha256:1$x$y'", "Change the login admin"),
+        ("DELETE FROM ab_user_role; DELETE FROM ab_user", "Create the login admin"),
     ],
 )
-def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
+def test_a_broken_login_is_mended(stack: Stack, broken: str, step: str) -> None:
     stack.airflow.query(broken)
-    assert stack.deployment.dry().planned == ["Database | Create the login admin"]
-    assert stack.deployment.run().changed == ["Database | Create the login admin"]
+    assert stack.deployment.dry().planned == [f"Database | {step}"]
+    assert stack.deployment.run().changed == [f"Database | {step}"]
     assert stack.deployment.dry().planned == []
     page = stack.airflow.login(stack.airflow.password).get(f"{stack.airflow.url}/home", timeout=30)
     assert "example_three_tasks" in page.text

@@ -313,16 +313,21 @@ def test_a_wrong_password_is_refused(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "said"),
     [
-        "UPDATE ab_user SET password = 'x', email = 'x', active = false WHERE username = 'admin'",
-        "DELETE FROM ab_user_role",
+        (
+            "UPDATE ab_user SET password = 'x', email = 'x', active = false"
+            " WHERE username = 'admin'",
+            "active, e-mail, password",
+        ),
+        ("DELETE FROM ab_user_role", "role"),
     ],
 )
-def test_a_broken_login_is_mended(stack: Stack, broken: str) -> None:
+def test_a_broken_login_is_mended(stack: Stack, broken: str, said: str) -> None:
     psql = "cd / && runuser -u postgres -- psql airflow"
     stack.host.ssh(psql, input=broken)
-    mended = ["Database | Create the login admin"]
+    mended = ["Database | Change the login admin"]
+    assert f"login admin: {said}\n" in stack.deployment.show("--dry").output
     plan, run = stack.deployment.dry(), stack.deployment.run()
     assert (plan.planned, run.changed, stack.deployment.dry().planned) == (mended, mended, [])
     assert stack.airflow.session().get(f"{stack.airflow.api}/dags", timeout=60).ok

@@ -322,15 +322,15 @@ SERVICES = [
         ),
         (
             "cd / && runuser -u postgres -- psql -c 'ALTER DATABASE airflow OWNER TO postgres'",
-            ["PostgreSQL | Create the database airflow"],
+            ["PostgreSQL | Change the database airflow"],
         ),
         (
             "cd / && runuser -u postgres -- psql -c 'ALTER ROLE airflow SUPERUSER CREATEDB'",
-            ["PostgreSQL | Create the role airflow"],
+            ["PostgreSQL | Change the role airflow"],
         ),
         (
             "cd / && runuser -u postgres -- psql -c \"ALTER ROLE airflow PASSWORD 'other'\"",
-            ["PostgreSQL | Create the role airflow"],
+            ["PostgreSQL | Change the role airflow"],
         ),
         (
             "rabbitmqctl -q add_user guest guest </dev/null",
@@ -339,15 +339,15 @@ SERVICES = [
         (
             "rabbitmqctl -q change_password airflow other </dev/null"
             " && rabbitmqctl -q set_user_tags airflow administrator </dev/null",
-            ["RabbitMQ | Create the user airflow with its virtual host"],
+            ["RabbitMQ | Change the user airflow with its virtual host"],
         ),
         (
             "rabbitmqctl -q delete_vhost airflow </dev/null",
-            ["RabbitMQ | Create the user airflow with its virtual host"],
+            ["RabbitMQ | Change the user airflow with its virtual host"],
         ),
         (
             "rabbitmqctl -q clear_permissions -p airflow airflow </dev/null",
-            ["RabbitMQ | Create the user airflow with its virtual host"],
+            ["RabbitMQ | Change the user airflow with its virtual host"],
         ),
         (
             "sed -i \"s/^listen_addresses.*/listen_addresses = '*'/\""

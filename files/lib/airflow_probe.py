@@ -9,7 +9,8 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["schema", "TABLE=FOLDER", ...]     yes when each table stands at the last migration of its
                                         folder in the environment, none without any, else no
     ["revisions"]                       the migrations at which the database stands, or none
-    ["login", "NAME", "EMAIL"]          yes when NAME has the password on stdin, else no
+    ["login", "NAME", "EMAIL"]          yes when NAME has the password on stdin, none when it is not
+                                        there, else what it has otherwise
     ["web", "URL", ...]                 yes when every URL answers 200, else no
     ["flower", "URL"]                   yes when URL answers at all
     ["health", "URL"]                   the same
@@ -41,12 +42,12 @@ except ImportError:  # Python 2
     from urllib2 import HTTPError, URLError, urlopen
 
 
-PASSWORD_AUTH_LOGIN = "SELECT email, password FROM users WHERE username = %s"
+PASSWORD_AUTH_LOGIN = "SELECT password, email, true, true FROM users WHERE username = %s"
 FAB_LOGIN = (
-    "SELECT email, password FROM ab_user"
-    " JOIN ab_user_role ON ab_user_role.user_id = ab_user.id"
+    "SELECT password, email, active, EXISTS (SELECT FROM ab_user_role"
     " JOIN ab_role ON ab_role.id = ab_user_role.role_id"
-    " WHERE username = %s AND active AND ab_role.name = 'Admin'"
+    " WHERE ab_user_role.user_id = ab_user.id AND ab_role.name = 'Admin')"
+    " FROM ab_user WHERE username = %s"
 )
 EXAMPLES = (
     "right(conn_id, 8) = '_default' OR conn_id IN ('airflow_ci', 'airflow_db', 'local_mysql')"
@@ -108,7 +109,16 @@ def assigned(name, text):
 def login(name, email):
     password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n")
     row = query(FAB_LOGIN if exists("ab_user") else PASSWORD_AUTH_LOGIN, name)
-    return bool(row and row[0] == email and row[1] and matches(password, row[1]))
+    if not row:
+        return "none"
+    stored, have, active, admin = row
+    held = {
+        "password": stored and matches(password, stored),
+        "e-mail": have == email,
+        "active": active,
+        "role": admin,
+    }
+    return ", ".join(sorted(name for name in held if not held[name])) or "yes"
 
 
 def matches(password, stored):
