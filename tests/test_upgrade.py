@@ -195,6 +195,39 @@ def test_the_nightly_backup_keeps_as_many_as_it_shall(stack: Stack, backup: Path
     assert "airflow-2.0.0-20200119T000000Z.tar" in kept
 
 
+def test_a_backup_with_a_key_that_opens_too_little_is_told_and_pushes_no_other_out(
+    stack: Stack, backup: Path, tmp_path: Path
+) -> None:
+    before = stack.kept()
+    key = Fernet.generate_key().decode()
+    line = f'AIRFLOW__CORE__FERNET_KEY="{key}"'
+    stack.host.ssh("cp -p /etc/airflow/secrets.env /root/")
+    stack.host.ssh(f"sed -i 's|^AIRFLOW__CORE__FERNET_KEY=.*|{line}|' /etc/airflow/secrets.env")
+    try:
+        verified = verify(stack.of(OLD)).rows["stored secrets", stack.host.address]
+        for _ in range(3):
+            night = stack.host.ssh("systemctl start airflow-nightly.service", check=False)
+            assert night.returncode != 0
+        by_hand = stack.of(OLD, "tasks.deploy_backup").show(
+            "-y", airflow_backup_folder=str(tmp_path)
+        )
+        stack.host.ssh("/opt/airflow/bin/backup --release 2.0.0 2>/dev/null")
+    finally:
+        stack.host.ssh("cp -p /root/secrets.env /etc/airflow/; rm /root/secrets.env")
+    assert verified == ("FAIL", "0 of 1 open, not connection kept")
+    sentence = "does not open every stored secret (0 of 1: connection kept)"
+    assert sentence in stack.host.ssh("journalctl -u airflow-nightly").stdout
+    assert by_hand.code == 0
+    assert sentence in by_hand.output
+    kept = stack.kept()
+    assert {name for name in kept if name.startswith("airflow-")} == before
+    assert len(kept) == len(before) + 4
+    (other,) = [name for name in kept if name.startswith("doubtful-2.0.0-")]
+    version = stack.host.ssh(f"tar -xOf /var/backups/airflow/{other} version").stdout
+    assert version == "2.0.0\n"
+    stack.host.ssh("rm /var/backups/airflow/doubtful-*")
+
+
 def test_a_key_that_the_release_does_not_know_ends_it_before_anything_stops(
     stack: Stack, runs: list[str]
 ) -> None:
