@@ -80,6 +80,23 @@ def test_another_program_at_the_port_is_named(probe: ModuleType) -> None:
     assert probe.stranger(*asked) == ""
 
 
+@pytest.mark.parametrize(
+    ("groups", "ours"),
+    [
+        ("0::/system.slice/airflow-web.service\n", True),
+        ("0::/lxc/a/system.slice/airflow-web.service/inner\n", True),
+        ("1:name=systemd:/docker/1/system.slice/airflow-web.service\n0::/\n", True),
+        ("0::/system.slice/old-airflow-web.service\n", False),
+        ("0::/system.slice/airflow-web.service.old\n", False),
+        ("0::/user.slice/user-1000.slice/session-1.scope\n", False),
+    ],
+)
+def test_a_process_is_of_a_unit_by_its_control_group(
+    probe: ModuleType, groups: str, ours: bool
+) -> None:
+    assert probe.is_of("airflow-web.service", groups) == ours
+
+
 def test_a_word_is_one_line(probe: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(probe.ASKS, "odd", lambda: "a\n b\tc")
     assert probe.answer("odd", [])[0] == "a b c"

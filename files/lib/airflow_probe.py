@@ -228,9 +228,14 @@ def belongs(pid, sockets, unit):
         if os.stat("/proc/%d" % pid).st_uid not in sockets.values():
             return False
         with open("/proc/%d/cgroup" % pid) as groups:
-            return bool(re.search("/" + re.escape(unit) + "(/|$)", groups.read(), re.MULTILINE))
+            return is_of(unit, groups.read())
     except (IOError, OSError):  # it has ended
         return False
+
+
+def is_of(unit, groups):
+    """Tell whether control groups, of version 1 or 2, are those of ``unit``."""
+    return bool(re.search("/" + re.escape(unit) + "(/|$)", groups, re.MULTILINE))
 
 
 def holder(sockets, processes):
