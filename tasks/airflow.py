@@ -310,10 +310,11 @@ def question(settings: Settings, component: Component) -> Question:
     web = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
     flower = f"http://{reachable(settings.airflow_flower_host)}:{settings.airflow_flower_port}"
     health = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_health_port}"
+    unit = unit_name(component)
     more = {
-        "web": [f"{web}{path}" for path in settings.release.health_paths],
-        "flower": [f"{flower}/"],
-        "health": [f"{health}/"],
+        "web": [unit, *(f"{web}{path}" for path in settings.release.health_paths)],
+        "flower": [unit, f"{flower}/"],
+        "health": [unit, f"{health}/"],
         "heartbeat": [_stamp(component)],
         "worker": list(settings.queues),
     }

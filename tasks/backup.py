@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pyinfra import host
+from pyinfra import host, logger
 from pyinfra.api import FileDownloadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
@@ -57,6 +57,8 @@ def folder_to_lend() -> Commands:
 @operation()
 def lent(made: OperationMeta) -> Commands:
     """Give the user of SSH a copy of a backup: by sudo pyinfra would make it everybody's."""
+    for line in made.stderr_lines if made.is_complete() else ():
+        host.log(line, logger.warning)
     yield from folder_to_lend._inner()
     name = QuoteString(made.stdout_lines[-1] if made.is_complete() else "")
     yield StringCommand('install -m 600 -o "${SUDO_USER:-root}"', name, f"{LENT}/backup.tar")

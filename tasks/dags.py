@@ -31,10 +31,10 @@ _LINE = 48_000
 
 @deploy("DAGs")
 def deploy_dags(settings: Settings | None = None) -> list[OperationMeta]:
-    """Deliver DAGs and plugins to a host, of those settings that are set; see the README.
+    """Deliver plugins and DAGs to a host, of those settings that are set; see the README.
 
-    DAG files that Airflow can't import are told with their traceback, or refused. Gives the
-    operations after which Airflow's processes have to start anew.
+    DAG files that Airflow can't import are told with their traceback, or refused; they may import
+    what the plugins bring. Gives the operations after which Airflow's processes have to start anew.
     """
     settings = Settings.of(host, settings)
     dags, plugins = (f"{settings.airflow_home}/{each}" for each in ("dags", "plugins"))
@@ -45,29 +45,24 @@ def deploy_dags(settings: Settings | None = None) -> list[OperationMeta]:
     if reads and settings.airflow_dags_check == "refuse":
         importable(
             name="Import the new DAG files",
-            path=dags,
-            source=settings.airflow_dags,
+            dags=dags,
+            plugins=plugins,
+            sources={dags: settings.airflow_dags, plugins: settings.airflow_plugins},
             settings=settings if has_clone else None,
         )
-    steps = []
-    if settings.airflow_dags is not None:
-        step = delivered_folder(
-            name=f"Deliver {settings.airflow_dags}", source=settings.airflow_dags, path=dags
-        )
-        steps.append(step)
+    restarting = _delivered(settings.airflow_plugins, plugins)
+    steps = [*restarting, *_delivered(settings.airflow_dags, dags)]
     if has_clone:
         steps.append(repository.use(settings))
     if reads and steps and settings.airflow_dags_check == "report":
         imported(name="Look for DAG files that don't import", path=dags, changed=steps)
-    if settings.airflow_plugins is None:
+    return restarting
+
+
+def _delivered(source: Path | None, path: str) -> list[OperationMeta]:
+    if source is None:
         return []
-    return [
-        delivered_folder(
-            name=f"Deliver {settings.airflow_plugins}",
-            source=settings.airflow_plugins,
-            path=plugins,
-        )
-    ]
+    return [delivered_folder(name=f"Deliver {source}", source=source, path=path)]
 
 
 @dataclass(frozen=True)
@@ -190,56 +185,70 @@ def delivered_folder(source: Path, path: str) -> Commands:
 
 
 @operation()
-def importable(path: str, source: Path | None, settings: Settings | None) -> Commands:
+def importable(
+    dags: str, plugins: str, sources: Mapping[str, Path | None], settings: Settings | None
+) -> Commands:
     """Import the DAG files as they are to be, in a copy, and fail where Airflow can't.
 
-    ``settings`` are those of the repository, if there is one.
+    They see the plugins as those are to be, in a copy too. ``sources`` are the controller's
+    folders, by their paths on the host, and ``settings`` those of the repository, if there is one.
     """
-    delivery = compare(source, path) if source else None
-    commit = ""
-    if settings:
-        have = look(DagsRepository, **repository.question(settings))
-        commit = repository.commit(have)
-        commit = "" if commit == have.commit and have.link else commit or "unknown"
-    if not delivery and not commit:
-        host.noop("no DAG file has changed")
+    deliveries = {path: compare(source, path) for path, source in sources.items() if source}
+    changed = {path: delivery for path, delivery in deliveries.items() if delivery}
+    commit = _new_commit(settings) if settings else ""
+    if not changed and not commit:
+        host.noop("no DAG file or plugin has changed")
         return
-    copy = f"{path}.check"
-    yield f"rm -rf {copy} && cp -al {path} {copy}"
-    if delivery:
-        yield _sent(delivery, f"{_UNPACK}; {_PLACE}; rm -rf {{path}}.new", path=path, target=copy)
+    copies = {path: f"{path}.check" for path in (dags, plugins)}
+    yield " && ".join(f"rm -rf {copy} && cp -al {path} {copy}" for path, copy in copies.items())
+    for path, delivery in changed.items():
+        script = f"{_UNPACK}; {_PLACE}; rm -rf {{path}}.new"
+        yield _sent(delivery, script, path=path, target=copies[path])
     if commit and settings:
-        link = f"{copy}/{settings.dags_link.rpartition('/')[2]}"
+        link = f"{copies[dags]}/{settings.dags_link.rpartition('/')[2]}"
         yield f"ln -sfn {repository.source(settings, commit)} {link}"
-    errors = host.get_fact(DagImports, folder=copy) if state.is_executing else {}
-    yield f"rm -rf {copy}"
+    folders = {"folder": copies[dags], "plugins": copies[plugins]}
+    errors = host.get_fact(DagImports, **folders) if state.is_executing else {}
+    yield f"rm -rf {' '.join(copies.values())}"
     if errors is None or errors:
-        _tell(errors, copy, path)
+        _tell(errors, copies)
         yield (
             "echo \"DAG files don't import, so none is replaced: mend them, or let"
             " airflow_dags_check be 'report'\" >&2; false"
         )
 
 
+def _new_commit(settings: Settings) -> str:
+    """Return the commit that is to be used in place of the present one, or nothing."""
+    have = look(DagsRepository, **repository.question(settings))
+    wanted = repository.commit(have)
+    return "" if wanted == have.commit and have.link else wanted or "unknown"
+
+
 @operation()
 def imported(path: str, *, changed: Sequence[OperationMeta]) -> Commands:
     """Import the DAG files as Airflow does, after a change, and tell which it can't."""
     if not will_have_changed(changed):
-        host.noop("no DAG file has changed")
+        host.noop("no DAG file or plugin has changed")
         return
     if state.is_executing:
-        _tell(host.get_fact(DagImports, folder=path), path, path)
+        _tell(host.get_fact(DagImports, folder=path), {})
     host.noop("importing changes nothing")
     yield from ()
 
 
-def _tell(errors: Mapping[str, str] | None, copy: str, path: str) -> None:
+def _tell(errors: Mapping[str, str] | None, copies: Mapping[str, str]) -> None:
+    """Print which files don't import, by the paths that the copies are of."""
     if errors is None:
         host.log("Airflow could not be asked which DAG files import", logger.warning)
         return
     for file in sorted(errors):
-        host.log(f"{file.replace(copy, path)} does not import:", logger.warning)
-        for line in errors[file].replace(copy, path).splitlines():
+        text = f"{file} does not import:\n{errors[file]}"
+        for path, copy in copies.items():
+            text = text.replace(copy, path)
+        first, *traceback = text.splitlines()
+        host.log(first, logger.warning)
+        for line in traceback:
             logger.warning("    %s", line)
 
 

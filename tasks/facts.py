@@ -961,16 +961,18 @@ class FolderFiles(FactBase[dict[str, bytes]]):
 class DagImports(FactBase[dict[str, str] | None]):
     """The DAG files below ``folder`` that Airflow can't import: path -> traceback.
 
-    None where Airflow can't be asked.
+    They see the plugins of a folder other than Airflow's where one is given. None where Airflow
+    can't be asked.
     """
 
     @staticmethod
     def default() -> dict[str, str] | None:
         return None
 
-    def command(self, folder: str) -> StringCommand:
+    def command(self, folder: str, plugins: str = "") -> StringCommand:
+        folders = (QuoteString(each) for each in (folder, plugins) if each)
         script = helper("airflow_imports.py")
-        return StringCommand("timeout 3600", script, QuoteString(folder), "2>/dev/null || true")
+        return StringCommand("timeout 3600", script, *folders, "2>/dev/null || true")
 
     def process(self, output: list[str]) -> dict[str, str] | None:
         errors: dict[str, str] = json.loads(output[-1])

@@ -5,6 +5,7 @@ Nothing is changed but for one run of the DAG that has a task for each worker.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -193,13 +194,16 @@ def _components(settings: Settings) -> Iterator[Row]:
     here = settings.airflow_components
     works = {component: question(settings, component) for component in here}
     ages = {part: ("age", part.probe[1]) for part in here if part.probe[0] == "heartbeat"}
-    said = ask((*works.values(), *ages.values()))
+    files = [("files",)] if settings.release.parser in here else []
+    said = ask((*works.values(), *ages.values(), *files))
     for component in here:
         right = said[works[component]] == "yes"
         saw = "works" if right else f"does not work ({said[works[component]] or 'not installed'})"
         if component in ages:
             saw += f", last heartbeat {said[ages[component]]} s ago"
         yield _row(component.description, right, saw)
+    for question_ in files:
+        yield _row("DAGs without a file", said[question_] == "none", said[question_])
 
 
 def _metrics(settings: Settings) -> Iterator[Row]:
@@ -227,12 +231,30 @@ def _configured(settings: Settings) -> Row:
 
 
 def _metadata(settings: Settings) -> Iterator[Row]:
-    schema, imports = schema_question(settings), ("imports",)
-    said = ask((schema, imports))
+    schema, imports, secrets = schema_question(settings), ("imports",), ("secrets",)
+    schedulers = ("schedulers", *names(settings))
+    said = ask((schema, imports, secrets, schedulers))
     head = said[schema] == "yes"
     yield _row("schema", head, "the release's" if head else f"not the release's ({said[schema]})")
     clean = said[imports] == "yes"
     yield _row("DAG files", clean, "all import" if clean else f"don't import: {said[imports]}")
+    yield _row("stored secrets", *opened(said[secrets]))
+    yield _row("no other scheduler", said[schedulers] == "none", said[schedulers])
+
+
+def names(settings: Settings) -> tuple[str, ...]:
+    """Return the names and addresses by which the inventory's hosts know each other."""
+    topology = settings.topology
+    named = (line.split()[1] for line in topology.names)
+    return tuple(dict.fromkeys((topology.name, *named, *topology.hosts)))
+
+
+def opened(said: str) -> tuple[bool, str]:
+    """Return whether every stored secret opens, and the text of a row, from the probe's word."""
+    count, _, closed = said.partition(": ")
+    if not re.fullmatch(r"\d+ of \d+", count):
+        return False, f"can't be checked ({said or 'not installed'})"
+    return not closed, f"{count} open{f', not {closed}' if closed else ''}"
 
 
 def _role(settings: Settings) -> Row:

@@ -23,6 +23,13 @@ from airflow.plugins_manager import AirflowPlugin
 class Delivered(AirflowPlugin):
     name = "delivered_by_{}"
 """
+USES_PLUGIN = """
+from datetime import datetime
+from airflow import DAG
+from delivered import Delivered
+
+dag = DAG("uses_plugin", start_date=datetime(2024, 1, 1), schedule=None, description=Delivered.name)
+"""
 DAG_OF_REPOSITORY = """
 from datetime import datetime
 from airflow import DAG
@@ -141,21 +148,34 @@ def _has_traceback(run: Run) -> None:
 
 
 def check_plugins(deployment: Deployment, host: Host, path: Path) -> None:
-    """A changed plugin restarts the processes that have read the old one."""
+    """A changed plugin restarts the processes that have read the old one, and DAGs import it."""
+    folder, changed = folder_with(deployment, path)
     (path / "plugins").mkdir()
     file = path / "plugins/delivered.py"
-    data = {**deployment.data, "airflow_plugins": str(file.parent)}
-    deployment = replace(deployment, data=data)
+    data = {"airflow_plugins": str(file.parent), "airflow_dags_check": "refuse"}
+    changed = replace(changed, data={**changed.data, **data})
     file.write_text(PLUGIN.format("us"))
-    plan, run = deployment.dry(), deployment.run()
+    (folder / "uses_plugin.py").write_text(USES_PLUGIN)
+    plan, run = changed.dry(), changed.run()
     assert plan.planned == run.changed
-    assert plan.planned[:2] == [
+    assert plan.planned[:4] == [
+        "DAGs | Import the new DAG files",
         f"{DELIVER}{file.parent}",
+        f"{DELIVER}{folder}",
         "Services | Run airflow-api-server.service",
     ]
-    assert deployment.dry().planned == []
+    assert changed.dry().planned == []
     assert "delivered_by_us" in host.ssh("airflow plugins").stdout
+
+    file.write_text("")
+    refused = changed.show("-y")
+    assert refused.code != 0
+    assert f"{HOME}/dags/uses_plugin.py does not import" in refused.output
+    assert "cannot import name 'Delivered' from 'delivered'" in refused.output
+    assert "delivered_by_us" in host.ssh(f"cat {HOME}/plugins/delivered.py").stdout
+    assert host.ssh(f"ls {HOME}").stdout.count(".check") == 0
     host.ssh(f"rm {HOME}/plugins/delivered.py")
+    deployment.run()
 
 
 def check_repository(deployment: Deployment, host: Host, airflow: Airflow) -> None:

@@ -409,6 +409,21 @@ def test_load_balancers_are_told_when_a_component_is_away(stack: Stack) -> None:
 
 
 @newest
+def test_another_program_at_the_web_port_is_not_taken_for_airflow(stack: Stack) -> None:
+    program = "systemd-run -q -u another -p User=nobody python3 -m http.server 8080"
+    stack.host.ssh(f"systemctl stop airflow-api-server; {program}")
+    try:
+        stack.host.ssh("systemctl start airflow-api-server")
+        until(lambda: health(stack.host)[0] == 503, 30, "the API server is missed")
+        mark, saw = verify(stack.deployment).rows["API server", stack.host.address]
+        reason = "port 8080 is answered by another program (of user nobody)"
+        assert (mark, saw) == ("FAIL", f"does not work ({reason})")
+    finally:
+        stack.host.ssh("systemctl stop another")
+    comes_back(stack.host)
+
+
+@newest
 def test_logs_are_read_from_the_bucket(stack: Stack) -> None:
     run, state = stack.airflow.run("example_three_tasks")
     assert state == "success"

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +27,14 @@ pytestmark = pytest.mark.docker
 FAILING = Path(__file__).parent / "dags/failing.py"
 OLD, NEW = "2.11.2", "3.3.2"
 SECRET = "only-with-the-key"
+# A DAG of another folder, which the scheduler does not look at, and who schedules from there.
+ANOTHER = """
+INSERT INTO dag (dag_id, is_active, is_paused, fileloc, processor_subdir, max_active_tasks,
+    max_consecutive_failed_dag_runs, has_task_concurrency_limits)
+VALUES ('lost', true, true, '/home/ubuntu/dags/lost.py', '/home/ubuntu/dags', 1, 1, false);
+INSERT INTO job (job_type, state, latest_heartbeat, hostname, unixname)
+VALUES ('SchedulerJob', 'running', now(), 'old', 'ubuntu')
+"""
 LATER = "only-with-the-next-key"
 RUNS = "SELECT dag_id, run_id, state FROM dag_run WHERE dag_id NOT LIKE 'verify%' ORDER BY 1, 2"
 # Without the firewall's, which opens early what the newer release needs.
@@ -193,6 +203,56 @@ def test_the_nightly_backup_keeps_as_many_as_it_shall(stack: Stack, backup: Path
     assert len(kept) == 7
     assert backup.name in kept
     assert "airflow-2.0.0-20200119T000000Z.tar" in kept
+
+
+@contextmanager
+def another_key(host: Host) -> Iterator[None]:
+    """Have a Fernet key on the host that opens nothing."""
+    line = f'AIRFLOW__CORE__FERNET_KEY="{Fernet.generate_key().decode()}"'
+    host.ssh("cp -p /etc/airflow/secrets.env /root/")
+    host.ssh(f"sed -i 's|^AIRFLOW__CORE__FERNET_KEY=.*|{line}|' /etc/airflow/secrets.env")
+    try:
+        yield
+    finally:
+        host.ssh("cp -p /root/secrets.env /etc/airflow/; rm /root/secrets.env")
+
+
+def test_a_backup_with_a_key_that_opens_too_little_is_told_and_pushes_no_other_out(
+    stack: Stack, backup: Path, tmp_path: Path
+) -> None:
+    before = stack.kept()
+    with another_key(stack.host):
+        for _ in range(3):
+            night = stack.host.ssh("systemctl start airflow-nightly.service", check=False)
+            assert night.returncode != 0
+        by_hand = stack.of(OLD, "tasks.deploy_backup").show(
+            "-y", airflow_backup_folder=str(tmp_path)
+        )
+        stack.host.ssh("/opt/airflow/bin/backup --release 2.0.0 2>/dev/null")
+    sentence = "does not open every stored secret (0 of 1: connection kept)"
+    assert sentence in stack.host.ssh("journalctl -u airflow-nightly").stdout
+    assert by_hand.code == 0
+    assert sentence in by_hand.output
+    kept = stack.kept()
+    assert {name for name in kept if name.startswith("airflow-")} == before
+    assert len(kept) == len(before) + 4
+    (other,) = [name for name in kept if name.startswith("doubtful-2.0.0-")]
+    version = stack.host.ssh(f"tar -xOf /var/backups/airflow/{other} version").stdout
+    assert version == "2.0.0\n"
+    stack.host.ssh("rm /var/backups/airflow/doubtful-*")
+
+
+def test_verifying_names_what_another_airflow_has_left(stack: Stack, runs: list[str]) -> None:
+    stack.query(ANOTHER)
+    with another_key(stack.host):
+        rows = verify(stack.of(OLD)).rows
+    stack.query("DELETE FROM job WHERE hostname = 'old'; DELETE FROM dag WHERE dag_id = 'lost'")
+    here = "upgrade"
+    assert rows["stored secrets", here] == ("FAIL", "0 of 1 open, not connection kept")
+    assert rows["DAGs without a file", here] == ("FAIL", "lost")
+    mark, saw = rows["no other scheduler", here]
+    assert mark == "FAIL"
+    assert re.fullmatch(r"old \(ubuntu\), heartbeat \d+ s ago", saw)
 
 
 def test_a_key_that_the_release_does_not_know_ends_it_before_anything_stops(

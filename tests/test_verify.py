@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.facts import Reach
-from tasks.verify import Row, strangers, table
+from tasks.verify import Row, opened, strangers, table
 from tests import made_up
 
 
@@ -42,3 +42,21 @@ def test_the_table_marks_what_is_wrong() -> None:
         "    ok    clock   a     fine",
         "    FAIL  schema  long  not the release's",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "saw"),
+    [
+        ("0 of 0", True, "0 of 0 open"),
+        ("7 of 7", True, "7 of 7 open"),
+        (
+            "3 of 7: connection mart, variable x",
+            False,
+            "3 of 7 open, not connection mart, variable x",
+        ),
+        ("unknown", False, "can't be checked (unknown)"),
+        ("", False, "can't be checked (not installed)"),
+    ],
+)
+def test_secrets_that_no_key_opens_are_named(said: str, right: bool, saw: str) -> None:
+    assert opened(said) == (right, saw)

@@ -1,8 +1,9 @@
 """Import DAG files as Airflow does, and print which can't be, as JSON: path -> traceback.
 
-    airflow_imports.py FOLDER
+    airflow_imports.py FOLDER [PLUGINS]
 
-The folder may be a copy of the one that Airflow reads. The database may have no schema yet.
+The folder may be a copy of the one that Airflow reads, and so may that of plugins. The database may
+have no schema yet.
 """
 
 from __future__ import print_function
@@ -20,6 +21,8 @@ os.environ.update(
     # Else a variable of the database could not be read by a DAG file of Airflow 3.
     _AIRFLOW_PROCESS_CONTEXT="server",
 )
+if len(sys.argv) > 2:
+    os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = sys.argv[2]
 if "AIRFLOW_DAGS_REPOSITORY" in os.environ:
     os.environ["AIRFLOW_DAGS_REPOSITORY"] = os.path.join(folder, "repository")
 sys.dont_write_bytecode = True

@@ -11,35 +11,48 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["revisions"]                       the migrations at which the database stands, or none
     ["login", "NAME", "EMAIL"]          yes when NAME has the password on stdin, none when it is not
                                         there, else what it has otherwise
-    ["web", "URL", ...]                 yes when every URL answers 200, else no
-    ["flower", "URL"]                   yes when URL answers at all
-    ["health", "URL"]                   the same
+    ["web", "UNIT", "URL", ...]         yes when every URL answers 200, else no
+    ["flower", "UNIT", "URL"]           yes when URL answers at all
+    ["health", "UNIT", "URL"]           the same
     ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
     ["worker", "QUEUE", ...]            yes when this host's worker takes tasks from each QUEUE
     ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
     ["used"]                            yes when there are data that one could miss
     ["imports"]                         yes when every DAG file can be imported, else their names
+    ["secrets"]                         how many stored secrets the Fernet keys open, such as
+                                        "7 of 7", or "5 of 7: " and the names of the others
+    ["schedulers", "NAME", ...]         who else schedules than the hosts NAME, or none
+    ["files"]                           names of the active DAGs without a file, or none
 
 Those from web to worker are asked again until they hold or the time is over. The word is unknown
-where the database or the broker can't be asked. Any but yes makes the exit code 1.
+where the database or the broker can't be asked. Any but yes makes the exit code 1. Where a process
+that is not of the systemd unit UNIT answers in its place, a sentence says so.
 """
 
 from __future__ import print_function
 
+import base64
 import glob
+import hashlib
+import hmac
+import itertools
 import json
 import os
+import pwd
 import re
 import socket
+import struct
 import sys
 import sysconfig
 import time
 
 try:
     from urllib.error import HTTPError, URLError
+    from urllib.parse import urlsplit
     from urllib.request import urlopen
 except ImportError:  # Python 2
     from urllib2 import HTTPError, URLError, urlopen
+    from urlparse import urlsplit
 
 
 PASSWORD_AUTH_LOGIN = "SELECT password, email, true, true FROM users WHERE username = %s"
@@ -52,10 +65,40 @@ FAB_LOGIN = (
 EXAMPLES = (
     "right(conn_id, 8) = '_default' OR conn_id IN ('airflow_ci', 'airflow_db', 'local_mysql')"
 )
+# Stored as a Fernet token: what it is called, and its text.
+ENCRYPTED = {
+    "connection": (
+        "SELECT 'connection ' || conn_id, password FROM connection WHERE is_encrypted"
+        " UNION ALL"
+        " SELECT 'connection ' || conn_id, extra FROM connection WHERE is_extra_encrypted"
+    ),
+    "variable": "SELECT 'variable ' || key, val FROM variable WHERE is_encrypted",
+    # Plain before Airflow 2.9, and where a migration could not encrypt it.
+    "trigger": "SELECT 'trigger ' || id, kwargs::text FROM trigger WHERE left(kwargs::text, 5) = 'gAAAA'",
+}
+SCHEDULERS = (
+    "SELECT coalesce(hostname, ''), coalesce(unixname, ''), min(age) FROM ("
+    "SELECT *, extract(epoch FROM now()) - extract(epoch FROM latest_heartbeat) AS age FROM job"
+    " WHERE job_type IN ('SchedulerJob', 'DagProcessorJob', 'TriggererJob') AND state = 'running'"
+    ") AS running WHERE age < 60 GROUP BY 1, 2 ORDER BY 3"
+)
+# Active is a column of Airflow 1 and 2, stale and the bundle are those of Airflow 3; a bundle that
+# is no folder of this host keeps its files where only its process sees them.
+ACTIVE_DAGS = (
+    "SELECT dag_id, fileloc FROM (SELECT dag_id, fileloc, to_jsonb(dag) AS has FROM dag) AS known"
+    " WHERE fileloc IS NOT NULL AND (has ->> 'is_active' = 'true' OR has ->> 'is_stale' = 'false')"
+    " AND coalesce(has ->> 'bundle_name', 'dags-folder') = 'dags-folder' ORDER BY dag_id"
+)
+MOST_NAMES = 10
 
 
 def query(sql, *values):
     """Give the first row of a query to the metadata database."""
+    return fetched(sql, *values)[0]
+
+
+def fetched(sql, *values):
+    """Give all rows of a query to the metadata database."""
     import psycopg2
 
     (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
@@ -64,7 +107,7 @@ def query(sql, *values):
     try:
         cursor = connection.cursor()
         cursor.execute(sql, values)
-        return cursor.fetchone()
+        return cursor.fetchall()
     finally:
         connection.close()
 
@@ -132,7 +175,11 @@ def matches(password, stored):
     return check_password_hash(stored, password.decode("utf-8"))
 
 
-def web(*urls):
+def web(unit, *urls):
+    return stranger(unit, urls[0]) or pages(*urls)
+
+
+def pages(*urls):
     try:
         return all(urlopen(url, timeout=30).getcode() == 200 for url in urls)
     except (URLError, socket.error):
@@ -140,13 +187,96 @@ def web(*urls):
         return False
 
 
-def flower(url):
+def flower(unit, url):
+    return stranger(unit, url) or answers(url)
+
+
+def answers(url):
     try:
         return bool(urlopen(url, timeout=10).getcode())
     except HTTPError:
         return True
     except (URLError, socket.error):
         return False
+
+
+def stranger(unit, url):
+    """Say who listens at the port of ``url``, where no process of ``unit`` does but another one."""
+    sockets = listeners(url)
+    here = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    if not sockets or holder(sockets, (pid for pid in here if belongs(pid, sockets, unit))):
+        return ""
+    pid = holder(sockets, here)
+    who = "{}, process {}".format(command_of(pid), pid) if pid else "of user " + user_of(sockets)
+    return "port {} is answered by another program ({})".format(urlsplit(url).port, who)
+
+
+def listeners(url):
+    """Give the sockets that listen where ``url`` leads to: number -> user's number."""
+    parts = urlsplit(url)
+    family, _, _, _, place = socket.getaddrinfo(parts.hostname, parts.port, 0, socket.SOCK_STREAM)[0]
+    packed = socket.inet_pton(family, place[0])
+    address = "".join("%08X" % word for word in struct.unpack("=%dI" % (len(packed) // 4), packed))
+    found = {}
+    for fields in listening():
+        local, _, port = fields[1].partition(":")
+        if int(port, 16) == parts.port:
+            found.setdefault(local, {})[fields[9]] = int(fields[7])
+    # The kernel prefers the address itself to any address of its kind, and that to any at all.
+    near = [address, "0" * len(address), "0" * 32]
+    return next((found[local] for local in near if local in found), {})
+
+
+def listening():
+    """Give the fields of the kernel's lines about sockets that listen, which come first."""
+    for path in filter(os.path.exists, ("/proc/net/tcp", "/proc/net/tcp6")):
+        with open(path) as table:
+            next(table)
+            every = (line.split() for line in table)
+            for fields in itertools.takewhile(lambda each: each[3] == "0A", every):
+                yield fields
+
+
+def belongs(pid, sockets, unit):
+    """Tell whether a process is one of ``unit``; those of other users than the sockets' are not."""
+    try:
+        if os.stat("/proc/%d" % pid).st_uid not in sockets.values():
+            return False
+        with open("/proc/%d/cgroup" % pid) as groups:
+            return is_of(unit, groups.read())
+    except (IOError, OSError):  # it has ended
+        return False
+
+
+def is_of(unit, groups):
+    """Tell whether control groups, of version 1 or 2, are those of ``unit``."""
+    return bool(re.search("/" + re.escape(unit) + "(/|$)", groups, re.MULTILINE))
+
+
+def holder(sockets, processes):
+    """Give the first process that has one of the sockets, of those that may be looked into."""
+    wanted = set("socket:[{}]".format(number) for number in sockets)
+    for pid in processes:
+        folder = "/proc/%d/fd/" % pid
+        try:
+            if wanted.intersection(os.readlink(folder + name) for name in os.listdir(folder)):
+                return pid
+        except OSError:
+            continue
+    return None
+
+
+def command_of(pid):
+    with open("/proc/%d/comm" % pid) as name:
+        return name.read().strip()
+
+
+def user_of(sockets):
+    number = min(sockets.values())
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def heartbeat(job, stamp):
@@ -195,6 +325,62 @@ def imports():
     return "yes" if not files else ", ".join(sorted(files))
 
 
+def secrets():
+    """Tell how many secrets were encrypted with one of the keys, and name the others."""
+    keys = [signing_key(key) for key in os.environ["AIRFLOW__CORE__FERNET_KEY"].split(",") if key]
+    stored = [row for table in sorted(ENCRYPTED) if exists(table) for row in fetched(ENCRYPTED[table])]
+    stored = [(name, token) for name, token in stored if token]
+    closed = [name for name, token in stored if not opens(keys, token)]
+    count = "{} of {}".format(len(stored) - len(closed), len(stored))
+    return count + (": " + listed(closed) if closed else "")
+
+
+def signing_key(key):
+    return base64.urlsafe_b64decode(key)[:16]
+
+
+def opens(keys, token):
+    """Tell whether one of the keys has signed a Fernet token, as its end shows."""
+    try:
+        raw = base64.urlsafe_b64decode(token)
+    except (TypeError, ValueError):
+        return False
+    signed, signature = raw[:-32], raw[-32:]
+    return any(hmac.new(key, signed, hashlib.sha256).digest() == signature for key in keys)
+
+
+def schedulers(*names):
+    """Name the hosts and users that schedule, and are none of ours."""
+    ours = set(names).union([socket.getfqdn()])  # as Airflow 1.8 calls it
+    others = [
+        "{} ({}), heartbeat {} s ago".format(name, account, int(seconds))
+        for name, account, seconds in fetched(SCHEDULERS)
+        if not (account == "airflow" and is_named(name, ours))
+    ]
+    return "; ".join(others) or "none"
+
+
+def is_named(host, names):
+    """Tell whether a host has one of the names, maybe with a domain behind it."""
+    return any((host + ".").startswith(name + ".") for name in names)
+
+
+def files():
+    """Name the active DAGs whose file is not there."""
+    folder = os.path.join(os.environ["AIRFLOW_HOME"], "dags")
+    located = [(dag, os.path.join(folder, path)) for dag, path in fetched(ACTIVE_DAGS)]
+    # That of a packaged DAG is a file in an archive.
+    lost = [dag for dag, path in located if not os.path.exists(re.sub(r"\.zip/.*", ".zip", path))]
+    return listed(lost) or "none"
+
+
+def listed(names):
+    """Write each name once, and of many the first ones."""
+    every = sorted(set(names))
+    more = len(every) - MOST_NAMES
+    return ", ".join(every[:MOST_NAMES]) + (" and {} more".format(more) if more > 0 else "")
+
+
 def in_utc(seconds):
     return time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(seconds))
 
@@ -224,6 +410,9 @@ ASKS = {
     "age": age,
     "imports": imports,
     "used": used,
+    "secrets": secrets,
+    "schedulers": schedulers,
+    "files": files,
 }
 
 
@@ -234,7 +423,10 @@ def answer(what, arguments):
     except Exception as error:
         return "unknown", "{}: {}".format(type(error).__name__, error)
     word = {True: "yes", False: "no"}.get(held, held)
-    return word, "the check {} does not hold".format(what)
+    # One line, whatever the database calls its things.
+    word = " ".join(word.split())
+    said = "does not hold" if word == "no" else "says: " + word
+    return word, "the check {} {}".format(what, said)
 
 
 def main(seconds, *questions):
