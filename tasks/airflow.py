@@ -29,7 +29,7 @@ from .operations import (
 from .python import CURRENT
 from .releases import HEALTH, RELEASES, SERVERS, Component
 from .resources import resource, template
-from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, FORMER, LOGS, Settings
 from .stored import Stored
 from .system import of_this_host
 
@@ -282,10 +282,16 @@ def configuration(settings: Settings) -> dict[str, File]:
     return {
         **authorities,
         f"{settings.airflow_home}/airflow.cfg": File(
-            cfg, group="airflow", mode="640", masks=tuple(secret.values())
+            cfg,
+            group="airflow",
+            mode="640",
+            masks=tuple(secret.values()),
+            private=airflow_cfg.private,
         ),
         f"{CONFIGURATION}/airflow.env": File(environment, group="airflow", mode="640"),
-        f"{CONFIGURATION}/secrets.env": File(secrets, group="airflow", mode="640", secret=True),
+        f"{CONFIGURATION}/secrets.env": File(
+            secrets, group="airflow", mode="640", secret=True, former=FORMER
+        ),
         **_webserver_config(settings),
     }
 

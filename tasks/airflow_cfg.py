@@ -19,18 +19,23 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def sections(settings: Settings) -> Sections:
-    """Give airflow.cfg as section -> key -> value; see ``private_values`` for its secrets."""
+    """Give airflow.cfg as section -> key -> value; see ``private`` for its secrets."""
     return _split(settings)[0]
 
 
-def private_values(settings: Settings) -> tuple[str, ...]:
-    """Return the secrets that stand in airflow.cfg, since the environment can't hold them."""
-    found = (
-        _escaped(settings, cfg_names.text(value))
-        for name, value in _values(settings).items()
-        if isinstance(value, SecretStr) and not cfg_names.variable(*name)
-    )
-    return tuple(dict.fromkeys(filter(None, found)))
+def private(text: str) -> list[str]:
+    """Give the values of an airflow.cfg which no variable of the environment could hold.
+
+    Secrets are among them: they have no other place.
+    """
+    found, section = [], ""
+    for line in text.split("\n"):
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if line.startswith("["):
+            section = line.strip()[1:-1]
+        elif equals and not cfg_names.variable(section, key):
+            found.append(value)
+    return found
 
 
 def render(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from .findings import database, described, findings, removals
 from .operations import Commands
 from .settings import Settings, SettingsError
 from .stored import Stored
-from .survey import KEY, MARK, Site, everywhere, fingerprints, seen
+from .survey import KEY, MARKED, Site, everywhere, fingerprints, seen
 
 _GUARDED = "airflow_guarded"
 """What a host's connector data has once it was looked at."""
@@ -71,7 +71,7 @@ def _tell(site: Site) -> None:
 @deploy("Mark")
 def deploy_mark(settings: Settings) -> None:
     """Mark a host as ours, so that a run with another Fernet key is refused there."""
-    marked(name=f"Write {MARK}", have=seen(settings).marked, wanted=mark(settings))
+    marked(name=f"Write {MARKED}", have=seen(settings).marked, wanted=mark(settings))
 
 
 def mark(settings: Settings) -> dict[str, str]:
@@ -84,9 +84,12 @@ def mark(settings: Settings) -> dict[str, str]:
 def marked(have: Mapping[str, str], wanted: Mapping[str, str]) -> Commands:
     """Write the mark."""
     if have == wanted:
-        host.noop(f"{MARK} is as it should be")
+        host.noop(f"{MARKED} is as it should be")
         return
     lines = [f"{word} {what}" for word, what in wanted.items()]
     yield StringCommand(
-        "umask 077; cat >", f"{MARK}.new && mv -fT {MARK}.new", QuoteString(MARK), _stdin=lines
+        "umask 077; cat >",
+        f"{MARKED}.new && mv -fT {MARKED}.new",
+        QuoteString(MARKED),
+        _stdin=lines,
     )

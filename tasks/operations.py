@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
@@ -85,10 +85,14 @@ class File:
     """Command that has to accept the path of a new secret file before that goes live."""
     masks: tuple[str, ...] = field(default=(), repr=False)
     """Values that a diff does not show."""
+    private: Callable[[str], Iterable[str]] = field(default=lambda text: (), repr=False)
+    """Gives further ones, of the present text and of the wanted one."""
     partly: bool = False
     """Only a part of it is ours, and the rest stays."""
     unmarked: bool = False
     """It can't have our MARK: its path alone tells that it is ours."""
+    former: str = ""
+    """Where what a secret file had before stays, for root alone, unless something does already."""
 
     @property
     def found(self) -> Found:
@@ -209,9 +213,12 @@ def _owned(path: str, wanted: File) -> list[object]:
 def _written_secretly(path: str, wanted: File) -> Commands:
     new = QuoteString(f"{path}.new")
     check = ("&& {", wanted.check, new, "|| { rm", new, "; false; }; }") if wanted.check else ()
+    target, former = QuoteString(path), QuoteString(wanted.former)
+    missing = ("test ! -e", target, "|| test -e", former)
+    stays = ("&& {", *missing, "|| install -m 600", target, former, "; }") if wanted.former else ()
     yield StringCommand(
-        "umask 077 && cat >", new, *check, "&&", *_owned(f"{path}.new", wanted),
-        "&& mv -fT", new, QuoteString(path), _stdin=wanted.text.removesuffix("\n"),
+        "umask 077 && cat >", new, *check, *stays, "&&", *_owned(f"{path}.new", wanted),
+        "&& mv -fT", new, target, _stdin=wanted.text.removesuffix("\n"),
     )  # fmt: skip
 
 
@@ -267,7 +274,8 @@ def _variables_told(path: str, text: str) -> None:
 
 
 def _diff(have: str, wanted: File) -> None:
-    pair = [masks.masked(text, wanted.masks) for text in (have, wanted.text)]
+    hidden = {*wanted.masks, *wanted.private(have), *wanted.private(wanted.text)}
+    pair = [masks.masked(text, hidden) for text in (have, wanted.text)]
     for line in generate_color_diff(*pair):
         logger.info("  %s", line)
     if pair[0] == pair[1]:

@@ -21,7 +21,7 @@ from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Stored
 
-MARK = "/etc/pyinfra-airflow"
+MARKED = "/etc/pyinfra-airflow"
 """What tells a host of ours: by which Fernet key, and which database its Airflow uses."""
 KEY = "airflow_fernet_key"
 _SETTINGS, _LOCK = "airflow_settings", "airflow_look"
@@ -60,7 +60,7 @@ class Seen:
     keys: frozenset[str] = frozenset()
     """Fingerprints of the Fernet keys that our Airflow has there."""
     marked: Mapping[str, str] = field(default_factory=dict)
-    """What MARK says."""
+    """What MARKED says."""
     current: bool = False
     """Whether an environment of ours is in use."""
     processes: tuple[Process, ...] = ()
@@ -114,7 +114,7 @@ class Survey(FactBase[Seen]):
     ) -> StringCommand:
         script = template(
             "survey",
-            mark=MARK,
+            mark=MARKED,
             configuration=CONFIGURATION,
             environment=ENVIRONMENT,
             logs=LOGS,

@@ -33,7 +33,7 @@ from .pgbouncer import pool_absent
 from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
-from .survey import MARK
+from .survey import MARKED
 from .system import DELIVERED, host_names, journal
 
 _UNITS = (
@@ -79,7 +79,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         return
     absent(
         name="Remove DAGs, logs and keys",
-        paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME, MARK),
+        paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME, MARKED),
     )
     for user in host.loop(("airflow", repository.USER, monitoring.USER)):
         no_account(name=f"Remove the user {user}", user=user)

@@ -36,13 +36,15 @@ from .operations import Commands, barrier, digest
 from .postgresql import listen, roles
 from .proxy import url
 from .releases import PGBOUNCER, PROXY, Component
-from .settings import Settings
+from .settings import FORMER, Settings
 from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
 _OURS = ("airflow", "postgres", "rabbitmq", "epmd", "redis", monitoring.USER)
 """Users of the host whose sockets are looked at."""
+_FORMER = "airflow_former"
+"""What a host's connector data has where secrets from before are kept."""
 _EVERYWHERE = (*EVERYWHERE, "*", "[::]")
 """The same as ss and PostgreSQL write them."""
 
@@ -219,7 +221,8 @@ def _metrics(settings: Settings) -> Iterator[Row]:
 def _configured(settings: Settings) -> Row:
     """Compare the files with the inventory's: so every host has the same secrets."""
     files = configuration(settings)
-    have = look(Paths, paths=tuple(files))
+    have = look(Paths, paths=(*files, FORMER))
+    host.connector_data[_FORMER] = FORMER in have
     other = [
         Path(path).name
         for path, file in files.items()
@@ -232,7 +235,7 @@ def _configured(settings: Settings) -> Row:
 
 def _metadata(settings: Settings) -> Iterator[Row]:
     schema, imports, secrets = schema_question(settings), ("imports",), ("secrets",)
-    schedulers = ("schedulers", *names(settings))
+    schedulers = ("schedulers", *settings.topology.known)
     said = ask((schema, imports, secrets, schedulers))
     head = said[schema] == "yes"
     yield _row("schema", head, "the release's" if head else f"not the release's ({said[schema]})")
@@ -240,13 +243,6 @@ def _metadata(settings: Settings) -> Iterator[Row]:
     yield _row("DAG files", clean, "all import" if clean else f"don't import: {said[imports]}")
     yield _row("stored secrets", *opened(said[secrets]))
     yield _row("no other scheduler", said[schedulers] == "none", said[schedulers])
-
-
-def names(settings: Settings) -> tuple[str, ...]:
-    """Return the names and addresses by which the inventory's hosts know each other."""
-    topology = settings.topology
-    named = (line.split()[1] for line in topology.names)
-    return tuple(dict.fromkeys((topology.name, *named, *topology.hosts)))
 
 
 def opened(said: str) -> tuple[bool, str]:
@@ -325,16 +321,21 @@ def logs_read(settings: Settings) -> Commands:
 
 @operation()
 def told() -> Commands:
-    """Print the table, once for all hosts, and fail where a row of this host is wrong."""
-    if state.is_executing:
-        kept = (each.connector_data.get("airflow_rows", ()) for each in state.inventory)
-        everything = [row for rows in kept for row in rows]
-        if host.name == next(iter(state.inventory)).name:
-            for line in table(everything):
-                logger.info(line)
+    """Print the table, once for all hosts, and fail where a row of this host is wrong.
+
+    Secrets that a host had before are kept until everything is right.
+    """
+    kept = (each.connector_data.get("airflow_rows", ()) for each in state.inventory)
+    everything = [row for rows in kept for row in rows]
+    if state.is_executing and host.name == next(iter(state.inventory)).name:
+        for line in table(everything):
+            logger.info(line)
     wrong = [row for row in _rows() if not row.right]
     if wrong:
         yield f"echo '{len(wrong)} of this host'\"'\"'s checks failed' >&2; false"
+        return
+    if host.connector_data.get(_FORMER) and all(row.right for row in everything):
+        yield f"rm -f {FORMER}"
         return
     host.noop("every check holds")
 
