@@ -10,7 +10,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import requests
@@ -47,6 +47,43 @@ ALTER ROLE airflow SUPERUSER;
 ALTER ROLE airflow CREATEDB;
 END
 """
+SITE = """\
+server {
+    listen 80 default_server;
+    location / {
+        proxy_pass http://127.0.0.1:8080;
+        proxy_set_header Host $http_host;
+    }
+}
+"""
+CRONTAB = """\
+AIRFLOW_HOME=/home/ubuntu/airflow
+# it hangs now and then
+*/3 * * * * ~/venv/bin/airflow jobs check --job-type SchedulerJob >/dev/null 2>&1 || \
+sudo systemctl restart airflow-scheduler
+30 3 * * * ~/venv/bin/airflow db clean --clean-before-timestamp $(date -d -90days +\\%F) --yes
+"""
+SHOP = """
+set -eu
+runuser -u postgres -- psql -q <<END
+CREATE ROLE shop LOGIN PASSWORD '$shop';
+CREATE DATABASE shop OWNER shop;
+END
+cat > /etc/systemd/system/shop.service <<END
+[Unit]
+After=postgresql.service
+[Service]
+User=nobody
+Environment=PGPASSWORD=$shop
+ExecStart=/bin/sh -c 'while sleep 1; do echo "SELECT 1;"; done | psql -h 127.0.0.1 -U shop shop'
+StandardOutput=null
+Restart=always
+[Install]
+WantedBy=multi-user.target
+END
+systemctl daemon-reload
+systemctl enable -q --now shop
+"""
 ENVIRONMENT = """
 set -eu
 python3 -m venv ~ubuntu/venv
@@ -56,8 +93,7 @@ cat > requirements.txt <<END
 $pins
 END
 export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_LINK_MODE=copy
-venv/bin/uv -q pip install --python venv --compile-bytecode --no-deps \\
-    -r requirements.txt
+venv/bin/uv -q pip install --python venv --no-deps -r requirements.txt
 mkdir airflow airflow/dags
 echo 'export AIRFLOW_HOME=~/airflow PATH=~/venv/bin:$PATH' >> .profile
 chown -R ubuntu: .
@@ -73,11 +109,12 @@ OBJECTS = """
 import json, sys
 from airflow.models import Connection, Pool, Variable
 from airflow.settings import Session
+newer = {"include_deferred": False} if hasattr(Pool, "include_deferred") else {}
 objects = json.loads(sys.argv[1])
 session = Session()
 session.add_all(Connection(**row) for row in objects["connections"])
 session.add_all(Variable(key, val) for key, val in objects["variables"].items())
-session.add_all(Pool(**row) for row in objects["pools"])
+session.add_all(Pool(**row, **newer) for row in objects["pools"])
 session.commit()
 """
 UNIT = """\
@@ -142,7 +179,7 @@ find /etc/postgresql /etc/rabbitmq /etc/nginx /etc/cron* /etc/systemd/system /et
 xargs -0 stat -c '%A %U:%G %N' < /run/foreign-files
 xargs -0 sha256sum < /run/foreign-files
 rm /run/foreign-files
-find ~ubuntu/venv -name __pycache__ -prune -o -printf '%m %u %s %p\\n' | sort | sha256sum
+find ~ubuntu/venv -name __pycache__ -prune -o ! -type d -printf '%m %u %s %p\\n' | sort | sha256sum
 echo '=== postgresql'
 runuser -u postgres -- psql airflow -XqAt <<< "$postgresql"
 echo '=== rows'
@@ -181,15 +218,36 @@ class Line:
 
 
 _WEB = {"webserver": "webserver", "scheduler": "scheduler"}
+_WORKER = {"worker": "celery worker -c 4"}
+_WEB_2 = {"workers": "1", "secret_key": "{secret_key}"}
+_FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 LINES = {
     "2.11.2": Line(
         python="3.11",
         extras=("celery", "postgres"),
-        components=_WEB | {"worker": "celery worker -c 4"},
+        components=_WEB | _WORKER,
         migrate="db migrate",
         health="health",
         database="database",
-        settings={"webserver": {"workers": "1"}},
+        settings={"webserver": _WEB_2},
+    ),
+    "3.3.2": Line(
+        python="3.11",
+        extras=("celery", "fab", "postgres"),
+        components={
+            "api-server": "api-server",
+            "scheduler": "scheduler",
+            "dag-processor": "dag-processor",
+            **_WORKER,
+        },
+        migrate="db migrate",
+        health="api/v2/monitor/health",
+        database="database",
+        settings={
+            "api": _WEB_2,
+            "api_auth": {"jwt_secret": "{jwt_secret}"},
+            "core": {"auth_manager": _FAB},
+        },
     ),
 }
 
@@ -200,13 +258,22 @@ class Handmade:
 
     host: Host
     release: str
-    secrets: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
     """What no output of ours may show."""
+    executor: str
+    daemons: bool
+    """Whether its owner starts it, in place of systemd."""
 
     @property
     def line(self) -> Line:
         """Return what is special about its release."""
         return LINES[self.release]
+
+    @property
+    def components(self) -> dict[str, str]:
+        """Return what runs of it: name -> Airflow's command."""
+        celery = self.executor == "CeleryExecutor"
+        return {n: c for n, c in self.line.components.items() if celery or n != "worker"}
 
     @property
     def url(self) -> str:
@@ -222,9 +289,11 @@ class Handmade:
         """Call its own command line, as its owner does."""
         return _as_owner(self.host, f"airflow {command}")
 
-    def wait(self) -> None:
-        """Wait until its web server and scheduler are healthy."""
-        until(self._healthy, 180, f"the hand-made Airflow on {self.host.address} is up")
+    def start(self) -> None:
+        """Start it after the host has started, where it does not do so by itself; and wait."""
+        if self.daemons:
+            _as_owner(self.host, "./start-airflow.sh")
+        until(self._healthy, 300, f"the hand-made Airflow on {self.host.address} is up")
 
     def snapshot(self) -> dict[str, list[str]]:
         """Return all that is foreign to us, comparable: nothing was touched if it is equal."""
@@ -255,7 +324,7 @@ class Handmade:
     def trigger(self) -> None:
         """Run its DAG to success."""
         run = f"by-hand-{time.time_ns()}"
-        self.airflow(f"dags trigger {DAG} --run-id {run}")
+        self.airflow(f"dags trigger {DAG} -r {run}")
         query = f"SELECT state FROM dag_run WHERE run_id = '{run}'"
         until(lambda: self.sql(query) in (["success"], ["failed"]), 180, f"{DAG} is done")
         assert self.sql(query) == ["success"]
@@ -273,15 +342,32 @@ class Handmade:
         return bool(answer["scheduler"]["status"] == "healthy")
 
 
-def make(host: Host, release: str = "2.11.2") -> Handmade:
-    """Set up an Airflow by hand on a bare host, and run its DAG once."""
-    made = Handmade(host, release, _secrets())
-    _script(host, SERVERS, password=made.secrets["postgresql"], packages="")
+def make(
+    host: Host,
+    release: str = "2.11.2",
+    *,
+    executor: str = "CeleryExecutor",
+    daemons: bool = False,
+    nginx: bool = False,
+    cron: bool = False,
+    shop: bool = False,
+) -> Handmade:
+    """Set up an Airflow by hand on a bare host, and run its DAG once.
+
+    As daemons (``airflow scheduler -D``) it has no units. ``nginx`` shows the web UI on port 80,
+    ``cron`` has a watchdog and cleans the database at night, and ``shop`` is another application
+    with a database in the same PostgreSQL, and a connection that stays open.
+    """
+    made = Handmade(host, release, _secrets(), executor, daemons)
+    packages = " ".join(["nginx"] * nginx + ["cron"] * cron)
+    _script(host, SERVERS, password=made.secrets["postgresql"], packages=packages)
     _script(host, ENVIRONMENT, pins=_pins(made.line, release))
     _configure(made)
     _fill(made)
-    _start(made)
-    made.wait()
+    _surround(made, nginx=nginx, cron=cron, shop=shop)
+    (_script_of_daemons if daemons else _units_of)(made)
+    made.start()
+    until(lambda: made.sql(f"SELECT 1 FROM dag WHERE dag_id = '{DAG}'"), 120, "the DAG is parsed")
     made.airflow(f"dags unpause {DAG}")
     made.trigger()
     return made
@@ -290,7 +376,7 @@ def make(host: Host, release: str = "2.11.2") -> Handmade:
 def _secrets() -> dict[str, str]:
     """Return new ones; some can't stand in an address or in airflow.cfg as they are."""
     variables = [f"variable {name}" for name in VARIABLES]
-    names = ["postgresql", "secret_key", "smtp", "admin", "extra", *variables]
+    names = ["postgresql", "secret_key", "jwt_secret", "smtp", "admin", "extra", "shop", *variables]
     names += [f"connection {name}" for name in KINDS]
     fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     words = {name: f"{name.split()[-1]}@{secrets.token_hex(8)}" for name in names}
@@ -304,7 +390,7 @@ def _pins(line: Line, release: str) -> str:
 
 def _configure(made: Handmade) -> None:
     """Edit the airflow.cfg that Airflow has made, as people do."""
-    made.airflow("config get-value core executor")
+    made.airflow("config get-value core executor || airflow version")
     path = f"{HOME}/airflow.cfg"
     text = edited(made.host.ssh(f"cat {path}").stdout, _settings(made))
     _write(made.host, path, text, owner="ubuntu")
@@ -318,7 +404,7 @@ def _settings(made: Handmade) -> Settings:
     database = f"airflow:{quote(words['postgresql'], '')}@localhost:5432/airflow"
     common = {
         "core": {
-            "executor": "CeleryExecutor",
+            "executor": made.executor,
             "fernet_key": words["fernet_key"],
             "load_examples": "False",
         },
@@ -327,13 +413,14 @@ def _settings(made: Handmade) -> Settings:
             "result_backend": f"db+postgresql://{database}",
         },
         "smtp": {"smtp_host": "mail.example", "smtp_user": "ops", "smtp_password": words["smtp"]},
-        "webserver": {"secret_key": words["secret_key"]},
         made.line.database: {"sql_alchemy_conn": f"postgresql+psycopg2://{database}"},
     }
-    return {
-        section: common.get(section, {}) | made.line.settings.get(section, {})
-        for section in (*common, *made.line.settings)
+    special = {
+        section: {name: value.format(**words) for name, value in options.items()}
+        for section, options in made.line.settings.items()
     }
+    sections = common | special
+    return {name: common.get(name, {}) | special.get(name, {}) for name in sections}
 
 
 def edited(text: str, settings: Settings) -> str:
@@ -375,18 +462,35 @@ def _objects(words: Mapping[str, str]) -> dict[str, object]:
         ],
         "variables": {name: words[f"variable {name}"] for name in VARIABLES},
         "pools": [
-            {"pool": "narrow", "slots": 2, "description": "", "include_deferred": False},
-            {"pool": "wide", "slots": 32, "description": "for all", "include_deferred": False},
+            {"pool": "narrow", "slots": 2, "description": ""},
+            {"pool": "wide", "slots": 32, "description": "for all"},
         ],
     }
 
 
-def _start(made: Handmade) -> None:
-    for name, command in made.line.components.items():
+def _surround(made: Handmade, *, nginx: bool, cron: bool, shop: bool) -> None:
+    if nginx:
+        _write(made.host, "/etc/nginx/sites-available/default", SITE)
+        made.host.ssh("systemctl reload nginx")
+    if cron:
+        made.host.ssh("crontab -u ubuntu -", input=CRONTAB)
+    if shop:
+        _script(made.host, SHOP, shop=made.secrets["shop"])
+
+
+def _units_of(made: Handmade) -> None:
+    for name, command in made.components.items():
         unit = UNIT.format(name=name, command=command, home=HOME)
         _write(made.host, f"/etc/systemd/system/airflow-{name}.service", unit)
-    units = " ".join(f"airflow-{name}" for name in made.line.components)
+    units = " ".join(f"airflow-{name}" for name in made.components)
     made.host.ssh(f"systemctl daemon-reload && systemctl enable --now {units}")
+
+
+def _script_of_daemons(made: Handmade) -> None:
+    lines = ["#!/bin/sh -e", "rm -f ~/airflow/airflow-*.pid"]
+    lines += [f"airflow {command} -D" for command in made.components.values()]
+    _write(made.host, "/home/ubuntu/start-airflow.sh", "\n".join(lines) + "\n", owner="ubuntu")
+    made.host.ssh("chmod 755 /home/ubuntu/start-airflow.sh")
 
 
 def _write(host: Host, path: str, text: str, owner: str = "root") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import requests
 
 from tests.handmade import Handmade, make
 from tests.hosts import Network
@@ -23,10 +24,10 @@ DAMAGE = {
 @pytest.fixture(scope="module")
 def made(network: Network) -> Iterator[Handmade]:
     """A copy of a hand-made one, as tests of damage start from."""
-    first = make(network.host("hand", distribution="bookworm"))
+    first = make(network.host("hand", distribution="bookworm"), nginx=True, shop=True)
     image = network.keep(first.host)
     made = replace(first, host=network.copy(image, "hand-copy"))
-    made.wait()
+    made.start()
     yield made
     network.drop(made.host)
 
@@ -35,10 +36,16 @@ def test_it_schedules_and_opens_its_secrets(made: Handmade) -> None:
     before = made.snapshot()
     made.works()
     after = made.snapshot()
-    runs = [line for line in before.pop("rows") if line not in after.pop("rows")]
-    assert [line.split("|")[0] for line in runs] == ["dag_run"]
+    rows = set(before.pop("rows")) ^ set(after.pop("rows"))
+    assert {line.split("|")[0] for line in rows} == {"dag_run"}
     assert before == after
     assert "invoices\ttrue\t3" in after["rabbitmq"]
+
+
+def test_it_has_neighbours(made: Handmade) -> None:
+    page = requests.get(f"http://{made.host.address}/health", timeout=30)
+    assert page.json()["scheduler"]["status"] == "healthy"
+    assert [line for line in made.snapshot()["postgresql"] if line.startswith("client|shop|")]
 
 
 def test_its_secrets_are_found_in_whatever_form(made: Handmade) -> None:
