@@ -30,7 +30,7 @@ from pyinfra.operations import files
 from pyinfra.operations.util.files import generate_color_diff
 
 from . import masks
-from .facts import BEGIN, END, NO_UNIT, Found, Paths, Units, VariableDigests, Watched, look
+from .facts import BEGIN, END, MARK, NO_UNIT, Found, Paths, Units, VariableDigests, Watched, look
 from .settings import CONFIGURATION, ENVIRONMENT, SettingsError
 
 REPLACED = "/var/backups/airflow-replaced"
@@ -359,15 +359,24 @@ def timer(unit: str, texts: Mapping[str, str], *, among: Sequence[str]) -> Comma
     yield f"systemctl enable -q {unit} && systemctl restart {unit}"
 
 
+_KEEP_OTHERS = """for file in {files}; do
+    test ! -f $file || grep -q '{mark}' $file || {{
+        echo "kept the former $file in {folder}"
+        umask 077 && mkdir -p {folder}/etc/systemd/system && cp -T $file {folder}$file
+    }} || exit
+done"""
+
+
 @operation()
 def removed(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
-    """Stop units, with the patience that their tasks have, and remove them."""
+    """Stop units, with the patience that their tasks have, and remove them; keep others' files."""
     have = look(Units, watched=among)
     present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]
     if not present:
         host.noop("no service is left over")
         return
     files = " ".join(f"/etc/systemd/system/{unit}" for unit in present)
+    yield _KEEP_OTHERS.format(mark=MARK, folder=f"{REPLACED}/{_started()}", files=files)
     yield f"systemctl disable -q --now {' '.join(present)} && rm -f {files}"
     # One that ended badly would be listed for ever.
     yield f"systemctl daemon-reload; systemctl reset-failed {' '.join(present)} 2>/dev/null || true"

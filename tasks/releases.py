@@ -580,6 +580,7 @@ _AIRFLOW_2_11 = Release(
         "web_workers": ("webserver", "workers"),
         "secret_key": ("webserver", "secret_key"),
         "parser_logs": ("scheduler", "child_process_log_directory"),
+        "parser_manager_log": ("logging", "dag_processor_manager_log_location"),
     },
     remote_logs=_MODERN_REMOTE_LOGS,
     defaults={

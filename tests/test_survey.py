@@ -41,7 +41,7 @@ class Old:
     def copy(self, network: Network, name: str) -> Handmade:
         """Start another host with it."""
         copied = replace(self.made, host=network.copy(self.image, name))
-        copied.wait()
+        copied.start()
         return copied
 
 
