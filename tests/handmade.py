@@ -192,8 +192,9 @@ systemctl show 'airflow*' 'postgresql*' epmd.service rabbitmq-server.service ngi
     cron.service shop.service --timestamp=us \\
     -p Id,ActiveState,UnitFileState,ActiveEnterTimestampMonotonic
 echo '=== processes'
-for file in $(ls ~ubuntu/airflow/*.pid); do
-    echo $file $(cat $file) $(sed 's/.*) //' /proc/$(cat $file)/stat | cut -d' ' -f20)
+ps -u ubuntu -o ppid=,pid=,comm= | while read -r parent pid name; do
+    test "$parent" != 1 || test "$name" = systemd || \\
+        echo $name $pid since $(sed 's/.*) //' /proc/$pid/stat | cut -d' ' -f20)
 done
 echo '=== firewall'
 ! nft list ruleset

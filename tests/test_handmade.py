@@ -1,5 +1,6 @@
 """The hand-made Airflow of the tests is one: it works, and what is done to it is seen."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -63,5 +64,5 @@ def test_damage_is_seen(made: Handmade, part: str) -> None:
 
 def test_a_lost_key_is_seen(made: Handmade) -> None:
     made.host.ssh("sed -i 's/^fernet_key = ./fernet_key = A/' /home/ubuntu/airflow/airflow.cfg")
-    with pytest.raises(AssertionError):
+    with pytest.raises(subprocess.CalledProcessError):
         made.opens()
