@@ -155,18 +155,24 @@ done; say
 """
 
 
-class LinkTarget(FactBase[str]):
-    """What the link at ``path`` points to; empty where there is none."""
+class WelcomePage(FactBase[bool]):
+    """Whether nginx shows the page that Debian's package came with, as nobody has changed it."""
 
-    default = str
+    default = bool
 
-    def command(self, path: str) -> StringCommand:
-        return StringCommand("readlink", QuoteString(path), "|| true")
+    def command(self) -> str:
+        return f"{WELCOME_PAGE} && echo yes || true"
 
-    def process(self, output: list[str]) -> str:
-        return "".join(output)
+    def process(self, output: list[str]) -> bool:
+        return output == ["yes"]
 
 
+WELCOME = "/etc/nginx/sites-enabled/default"
+WELCOME_PAGE = (
+    f"test -L {WELCOME} && dpkg-query -W -f '${{Conffiles}}' nginx-common 2>/dev/null"
+    f' | grep -qF "$(md5sum <{WELCOME} | cut -c-32)"'
+)
+"""The command that finds it."""
 _STAT = "%F|%U|%G|%a|%n"
 
 

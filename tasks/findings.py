@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from .ports import claims
+from .releases import PGBOUNCER
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Job, Stored
 from .survey import KEY, Process, Seen, Site, fingerprints
@@ -81,6 +82,8 @@ def _of_host(name: str, site: Site) -> Iterator[str]:
         yield from _broker(name, settings, seen)
     if "postgresql" in settings.topology.components:
         yield from _cluster(name, settings, seen)
+    if PGBOUNCER in settings.topology.components and not settings.airflow_adopt:
+        yield from _pool(name, seen)
     if settings.airflow_components and not settings.airflow_adopt:
         yield from _files(name, settings, seen)
         yield from _folders(name, settings, seen)
@@ -175,6 +178,14 @@ def _broker(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
 
 def _named(settings: Settings) -> bool:
     return settings.rabbitmq_node_name != Settings.model_fields["rabbitmq_node_name"].default
+
+
+def _pool(name: str, seen: Seen) -> Iterator[str]:
+    if seen.pool == "other":
+        yield (
+            f"{name} has a PgBouncer that this package has not configured: leave the group"
+            f" pgbouncer out, or {_ADOPT}, and its configuration is then replaced"
+        )
 
 
 def _cluster(name: str, settings: Settings, seen: Seen) -> Iterator[str]:

@@ -11,7 +11,17 @@ from pyinfra.api.operation import OperationMeta
 from . import certificates, releases
 from .addresses import bracketed, reachable
 from .deploys import deploy
-from .facts import PROXY_SITE, HostSystem, LinkTarget, Paths, ProxyStatus, Watched, look
+from .facts import (
+    PROXY_SITE,
+    WELCOME,
+    WELCOME_PAGE,
+    HostSystem,
+    Paths,
+    ProxyStatus,
+    Watched,
+    WelcomePage,
+    look,
+)
 from .operations import Commands, File, Folder, place, running, will_have_changed
 from .releases import PROXY
 from .resources import template
@@ -22,7 +32,6 @@ FOLDER = "/etc/airflow-proxy"
 CERTIFICATE = f"{FOLDER}/certificate.pem"
 KEY = f"{FOLDER}/key.pem"
 _SITES = "/etc/nginx/sites-enabled"
-_WELCOME = f"{_SITES}/default"
 # nginx says itself when it was started, but not when it has read its files anew.
 _PID = "/run/nginx.pid"
 _RELOAD = f"nginx -q -t && systemctl reload nginx && touch {_PID}"
@@ -103,12 +112,11 @@ def pair(settings: Settings) -> tuple[str, str]:
 
 @operation()
 def welcome_page_gone(installed: OperationMeta) -> Commands:
-    """Take away the site that comes with nginx, on the port of ours."""
-    if not will_have_changed([installed]) and not look(LinkTarget, path=_WELCOME):
+    """Take away the page that comes with nginx, on the port of ours, unless somebody changed it."""
+    if not will_have_changed([installed]) and not look(WelcomePage):
         host.noop("it is not there")
         return
-    # A file of that name is somebody's own.
-    yield f"if test -L {_WELCOME}; then rm {_WELCOME}; fi"
+    yield f"if {WELCOME_PAGE}; then rm {WELCOME}; fi"
 
 
 @operation()

@@ -92,6 +92,8 @@ class Seen:
     """What the wanted database holds; None where there is none."""
     unknown: str = ""
     """Why that can't be known."""
+    pool: str = ""
+    """Whose configuration PgBouncer has: ours, other, or empty."""
     client: int = 0
     """Major version of PostgreSQL's programs there; 0 without any."""
 
@@ -162,6 +164,7 @@ def read(output: list[str]) -> Seen:
         accounts=dict(map(_account, every("account"))),
         nodes=tuple(every("node")),
         broker="".join(every("broker")),
+        pool="".join(every("pool")),
         client=max(map(int, every("client")), default=0),
         mentions=tuple(every("mention")),
         sites=tuple(every("site")),

@@ -185,6 +185,14 @@ def test_a_given_key_is_told_apart_from_a_lost_file(tmp_path: Path) -> None:
     assert "airflow_fernet_key is not the key of 192.0.2.10" in said
 
 
+def test_a_pool_of_others_is_left_to_them(tmp_path: Path) -> None:
+    groups = {**made_up.everything(HOST), "pgbouncer": [HOST]}
+    given = {"airflow_secrets_file": tmp_path / "s", "airflow_fernet_key": KEY}
+    settings = Settings.of(made_up.host(groups, HOST, **given))
+    (said,) = findings({HOST: Site(settings, read(["pool other"]), tmp_path, True)})
+    assert "has a PgBouncer that this package has not configured" in said
+
+
 @pytest.fixture
 def external(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Settings of a host whose database is somebody else's."""
