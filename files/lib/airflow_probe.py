@@ -17,7 +17,6 @@ where a question is a JSON list, and prints a word for each of them in turn:
     ["heartbeat", "JOB", "STAMP"]       yes after a heartbeat of JOB newer than the file STAMP
     ["worker", "QUEUE", ...]            yes when this host's worker takes tasks from each QUEUE
     ["age", "JOB"]                      seconds since this host's last heartbeat of JOB
-    ["used"]                            yes when there are data that one could miss
     ["imports"]                         yes when every DAG file can be imported, else their names
     ["secrets"]                         how many stored secrets the Fernet keys open, such as
                                         "7 of 7", or "5 of 7: " and the names of the others
@@ -61,9 +60,6 @@ FAB_LOGIN = (
     " JOIN ab_role ON ab_role.id = ab_user_role.role_id"
     " WHERE ab_user_role.user_id = ab_user.id AND ab_role.name = 'Admin')"
     " FROM ab_user WHERE username = %s"
-)
-EXAMPLES = (
-    "right(conn_id, 8) = '_default' OR conn_id IN ('airflow_ci', 'airflow_db', 'local_mysql')"
 )
 # Stored as a Fernet token: what it is called, and its text.
 ENCRYPTED = {
@@ -304,22 +300,6 @@ def age(job):
     return "never" if row[0] is None else str(int(row[0]))
 
 
-def used():
-    """Tell whether there are rows that Airflow does not make by itself."""
-    if not exists("dag_run"):
-        return False
-    # Airflow 1 has connections of its own, and alone a table of charts.
-    whose = EXAMPLES if exists("chart") else "false"
-    rows = {
-        "dag_run": "dag_id = 'verify_workers'",
-        "variable": "false",
-        "slot_pool": "pool = 'default_pool'",
-        "connection": whose,
-    }
-    asked = "SELECT EXISTS (SELECT FROM {} WHERE NOT ({}))"
-    return any(query(asked.format(table, rows[table]))[0] for table in sorted(rows))
-
-
 def imports():
     files = query("SELECT array_agg(filename) FROM import_error")[0]
     return "yes" if not files else ", ".join(sorted(files))
@@ -409,7 +389,6 @@ ASKS = {
     "login": login,
     "age": age,
     "imports": imports,
-    "used": used,
     "secrets": secrets,
     "schedulers": schedulers,
     "files": files,
