@@ -30,7 +30,7 @@ LONG = (
 )
 # Remote commands of a run on a host that is as it should be: each is a round trip, whatever the
 # machine. One more holds the host.
-COMMANDS = 24
+COMMANDS = 25
 # What a deploy leaves, with owners and modes, but without what Python compiles and when.
 LISTING = r"""
 find /etc/airflow /etc/postgresql /etc/rabbitmq /etc/systemd/system /opt/airflow /usr/local/bin \
