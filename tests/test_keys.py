@@ -176,6 +176,7 @@ def _shown(stack: Stack, connection: str) -> str:
 
 
 def test_the_former_secrets_of_a_host_stay_until_it_is_verified(stack: Stack) -> None:
+    assert verify(stack.deployment).wrong == set()
     path = "/etc/airflow/secrets.env"
     before = stack.host.ssh(f"sha256sum < {path}").stdout
     run = stack.of("deploy.py", airflow_secret_key="another-word-for-sessions").run()
@@ -190,7 +191,7 @@ def test_the_former_secrets_of_a_host_stay_until_it_is_verified(stack: Stack) ->
 
 def test_another_scheduler_on_the_database_is_not_joined(stack: Stack) -> None:
     columns = "job_type, state, latest_heartbeat, hostname, unixname"
-    values = "'SchedulerJob', 'running', now(), 'elsewhere', 'airflow'"
+    values = "'SchedulerJob', 'running', now() + interval '9 minutes', 'elsewhere', 'airflow'"
     stack.query(f"INSERT INTO job ({columns}) VALUES ({values})")
     stack.refused(stack.deployment, "Scheduler on elsewhere of user airflow, heartbeat")
     assert verify(stack.deployment).wrong == {"no other scheduler"}
