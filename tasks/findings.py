@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from .ports import claims
-from .releases import PGBOUNCER
+from .releases import PGBOUNCER, POSTGRESQL
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Job, Stored
 from .survey import KEY, Process, Seen, Site, fingerprints
@@ -348,10 +348,10 @@ def _is_ours(job: Job, names: Iterable[str]) -> bool:
 
 def _no_backup(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     """Refuse a migration before which no backup could be made."""
-    stored = seen.stored
-    if stored and stored.older(settings.airflow_version) and 0 < seen.client < stored.server:
+    stored, client = seen.stored, seen.client or POSTGRESQL.get(seen.distribution, 0)
+    if stored and stored.older(settings.airflow_version) and 0 < client < stored.server:
         yield (
-            f"{name} has the client of PostgreSQL {seen.client}, which can't back up a server of"
-            f" version {stored.server} before its schema changes: install"
-            f" postgresql-client-{stored.server} there"
+            f"{name} has the client of PostgreSQL {client}, which can't back up a server of version"
+            f" {stored.server} before its schema changes: install postgresql-client-{stored.server}"
+            " there"
         )

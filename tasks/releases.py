@@ -185,6 +185,16 @@ DISTRIBUTIONS: Mapping[str, tuple[Interpreter, ...]] = {
     "Ubuntu 26.04": (Interpreter("3.14", ("python3",)),),
 }
 
+POSTGRESQL: Mapping[str, int] = {
+    "Debian 11": 13,
+    "Debian 12": 15,
+    "Debian 13": 17,
+    "Ubuntu 22.04": 14,
+    "Ubuntu 24.04": 16,
+    "Ubuntu 26.04": 18,
+}
+"""Distribution -> the major version of its PostgreSQL, whose pg_dump backs up no newer server."""
+
 APT: Mapping[str, tuple[str, ...]] = {
     "system": ("ca-certificates", "iproute2", "procps", "python3", "util-linux"),
     "firewall": ("nftables",),

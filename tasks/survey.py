@@ -96,6 +96,8 @@ class Seen:
     """Whose configuration PgBouncer has: ours, other, or empty."""
     client: int = 0
     """Major version of PostgreSQL's programs there; 0 without any."""
+    distribution: str = ""
+    """Name and version, such as ``Debian 12``."""
 
     @property
     def ours(self) -> bool:
@@ -166,6 +168,7 @@ def read(output: list[str]) -> Seen:
         broker="".join(every("broker")),
         pool="".join(every("pool")),
         client=max(map(int, every("client")), default=0),
+        distribution="".join(every("distribution")).title(),
         mentions=tuple(every("mention")),
         sites=tuple(every("site")),
         cluster="".join(every("cluster")),

@@ -123,6 +123,14 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "Airflow 2.9.3 does not lead to 3.3.2 at once: go to 2.11.2 first",
     ),
     "a schema that nobody knows": ([*OURS, '{"revision": "0123abcd"}'], "does not know its schema"),
+    "a server that its client can't back up": (
+        [*OURS, *mark(KEY), head("2.11.2"), '{"server": 17}'],
+        "has the client of PostgreSQL 15, which can't back up a server of version 17",
+    ),
+    "the same where the distribution's client is yet to come": (
+        [*mark(KEY), "distribution debian 12", head("2.11.2"), '{"server": 17}'],
+        "install postgresql-client-17 there",
+    ),
     "another scheduler": (
         [*OURS, *mark(KEY), *SCHEMA, job("old")],
         "is in use by another Airflow (Scheduler on old of user airflow, heartbeat 3 s ago)",

@@ -128,6 +128,22 @@ def test_an_airflow_of_somebody_is_left_as_it_is(there: Handmade, old: Old, tmp_
     there.works()
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize(("release", "daemons"), [("2.11.2", True), ("3.3.2", False)])
+def test_whoever_runs_it_and_of_whichever_release(
+    network: Network, tmp_path: Path, release: str, daemons: bool
+) -> None:
+    made = make(network.host("other", distribution="bookworm"), release, daemons=daemons)
+    before = made.snapshot()
+    deploy = deployment(made.host, tmp_path)
+    deploy.environment["AIRFLOW_VERSION"] = release
+    said = refused(deploy, "has an Airflow of its own that runs (Airflow ", "scheduler of user")
+    assert made.leaked(said.output) == []
+    assert made.snapshot() == before
+    made.works()
+    network.drop(made.host)
+
+
 def test_a_database_that_another_airflow_uses_is_left_as_it_is(
     there: Handmade, old: Old, bare: Host, tmp_path: Path
 ) -> None:
