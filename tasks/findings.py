@@ -55,7 +55,7 @@ def _removals(name: str, site: Site) -> Iterator[str]:
     foreign += [path for path in seen.files if data]
     if foreign:
         yield (
-            f"{name} has files in the places of ours that this package has not put there"
+            f"{name} has files in this package's places that it has not put there"
             f" ({_listed(foreign)}): move them away first"
         )
     if data and not seen.ours and (seen.folders or seen.databases or seen.nodes):
@@ -171,8 +171,8 @@ def _broker(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
         )
     elif seen.nodes and seen.broker == "other" and not (settings.airflow_adopt or _named(settings)):
         yield (
-            f"{name} has a RabbitMQ that this package has not configured: name it by rabbitmq_url"
-            f" instead of the group rabbitmq, where it stays as it is, or {_ADOPT}"
+            f"{name} has a RabbitMQ that this package has not configured: use it as an external"
+            f" broker by rabbitmq_url, which changes nothing in it, or {_ADOPT}"
         )
 
 
@@ -200,9 +200,9 @@ def _cluster(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
         )
     elif others and not settings.airflow_adopt:
         yield (
-            f"{name} has a PostgreSQL with databases of others ({_listed(others)}): name it by"
-            " postgresql_url instead of the group postgresql, where it stays as it is, or"
-            f" {_ADOPT}; its settings and addresses then follow the inventory"
+            f"{name} has a PostgreSQL with databases of others ({_listed(others)}): use it as an"
+            f" external server by postgresql_url, which changes nothing in it, or {_ADOPT}; its"
+            " settings and addresses then follow the inventory"
         )
 
 
@@ -227,7 +227,7 @@ def _folders(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
             )
     if others := [f"{path}/{each}" for path, each in _others(seen)]:
         yield (
-            f"{name} has files in the folders of ours that this package has not put there"
+            f"{name} has files in this package's folders that it has not put there"
             f" ({_listed(others)}): move them away, or {_ADOPT}"
         )
 

@@ -110,7 +110,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "an environment in /opt/airflow": (["environment pyvenv.cfg"], "(/opt/airflow/pyvenv.cfg)"),
     "configuration in /etc/airflow": (["configuration airflow.cfg"], "(/etc/airflow/airflow.cfg)"),
     "another node": (["node rabbit@one", "broker other"], 'set rabbitmq_node_name = "rabbit@one"'),
-    "a broker of somebody": (["node rabbit@localhost", "broker other"], "rabbitmq_url instead"),
+    "a broker of somebody": (["node rabbit@localhost", "broker other"], "broker by rabbitmq_url"),
     "databases of others": (["cluster other", "database shop 2"], "databases of others (shop)"),
     "a stopped server of others": (
         ["cluster other", "stored unknown PostgreSQL does not answer"],

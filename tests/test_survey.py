@@ -122,7 +122,7 @@ def test_an_airflow_of_somebody_is_left_as_it_is(there: Handmade, old: Old, tmp_
     refused(restore, "airflow_restore_over = True consents to replace them, after a backup")
     refused(deployment(there.host, tmp_path, airflow_home=HOME), f"{HOME}/airflow.cfg that this")
     uninstall = deployment(there.host, tmp_path, "tasks.deploy_uninstall")
-    refused(uninstall, "has files in the places of ours that this package has not put there")
+    refused(uninstall, "has files in this package's places that it has not put there")
     assert there.snapshot() == before
     assert there.host.ssh(LISTING).stdout == listed
     there.works()

@@ -336,6 +336,22 @@ def test_a_rotation_of_keys_that_was_killed_is_finished_by_the_next(
     assert stack.of(OLD).dry().planned == LEFT
 
 
+def test_secrets_of_hosts_that_do_not_agree_are_not_fetched(stack: Stack) -> None:
+    (second,) = stack.workers
+    path, kept = "/etc/airflow/secrets.env", stack.secrets.read_text()
+    second.ssh(f"cp -p {path} /root/kept && sed -i 's/^AIRFLOW__CORE__FERNET_KEY=\"./&A/' {path}")
+    fetch = stack.of(OLD, "tasks.deploy_secrets_fetch")
+    run = fetch.show("-y")
+    assert run.code != 0
+    assert "airflow_fernet_key differs between upgrade and second: fetch from one" in run.output
+    assert stack.key not in run.output
+    refused = stack.of(OLD).show("-y")
+    assert "second has another Fernet key than this machine" in refused.output
+    assert stack.secrets.read_text() == kept
+    second.ssh(f"mv /root/kept {path}")
+    assert fetch.dry().planned == []
+
+
 def test_a_restore_over_data_asks_for_consent(stack: Stack, backup: Path) -> None:
     def state() -> object:
         return stack.query(RUNS), stack.host.ssh(SERVICES).stdout, stack.kept(), stack.key
