@@ -18,7 +18,7 @@ from .survey import KEY, Process, Seen, Site, fingerprints
 _ADOPT = "set airflow_adopt = True to use it"
 _OURS = {
     ENVIRONMENT: re.compile(
-        r"(bin|lib|build|bootstrap|current|previous)(\..*)?|\d.*-[0-9a-f]{8}.*"
+        r"(bin|lib|build|bootstrap|wheels|current|previous)(\..*)?|\d.*-[0-9a-f]{8}.*"
     ),
     CONFIGURATION: re.compile(r"(airflow|secrets|reports)\.env.*|[a-z]+-ca\.crt.*"),
 }
@@ -321,10 +321,9 @@ def _unusable(where: str, settings: Settings, stored: Stored) -> Iterator[str]:
             " another"
         )
     elif sentence := stored.no_way(settings.airflow_version):
-        yield (
-            f"{where} has the schema of {stored.schema}: {sentence} (tasks.deploy_rollback undoes"
-            " an upgrade)"
-        )
+        newer = stored.age(settings.airflow_version) == "newer"
+        back = " (tasks.deploy_rollback undoes an upgrade)" if newer else ""
+        yield f"{where} has the schema of {stored.schema}: {sentence}{back}"
 
 
 def _other_scheduler(where: str, sites: Mapping[str, Site], seen: Seen) -> Iterator[str]:

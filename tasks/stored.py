@@ -150,17 +150,21 @@ class Stored:
         opener = MultiFernet([Fernet(key) for key in keys.split(",")])
         return [name for name, token in self.secrets if not _opens(opener, token)]
 
-    def no_way(self, version: str) -> str | None:
-        """Say why this can't become the database of release ``version``, if it can't."""
-        if not self.revisions or schemas.compare(self.revisions, version) == "same":
-            return None
-        if not self.release or schemas.compare(self.revisions, version) == "unknown":
-            return "this package does not know its schema"
-        return no_way(self.release, version)
+    def age(self, version: str) -> schemas.Age:
+        """Tell how old its schema is, seen from release ``version``."""
+        return schemas.compare(self.revisions, version)
 
     def older(self, version: str) -> bool:
-        """Tell whether it has the schema of a release before ``version``."""
-        return bool(self.revisions) and schemas.compare(self.revisions, version) == "older"
+        """Tell whether release ``version`` would migrate it."""
+        return bool(self.revisions) and self.age(version) == "older"
+
+    def no_way(self, version: str) -> str | None:
+        """Say why this can't become the database of release ``version``, if it can't."""
+        if not self.revisions or self.age(version) == "same":
+            return None
+        if not self.release or self.age(version) == "unknown":
+            return "this package does not know its schema"
+        return no_way(self.release, version)
 
 
 def _opens(opener: MultiFernet, token: str) -> bool:
