@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
+from . import schemas
 from .ports import claims
 from .releases import PGBOUNCER, POSTGRESQL
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
@@ -287,7 +288,8 @@ def _of_database(
         )
     if seen.stored is None:
         return
-    yield from _unusable(where, settings, seen.stored)
+    if not _newer_than_the_table(settings, sites):
+        yield from _unusable(where, settings, seen.stored)
     yield from _other_scheduler(where, sites, seen)
     yield from _no_backup(name, settings, seen)
     proven = ours or (seen.stored.secrets and not seen.stored.locked(settings.secret(KEY)))
@@ -312,6 +314,12 @@ def database(settings: Settings) -> str:
     place = f"{settings.postgresql_host}:{settings.postgresql_port}"
     inventory = "postgresql" in settings.topology.servers
     return f"{'inventory' if inventory else place}/{settings.postgresql_database}"
+
+
+def _newer_than_the_table(settings: Settings, sites: Mapping[str, Site]) -> bool:
+    """Tell whether a release runs already whose migrations the table can't know yet."""
+    runs = settings.airflow_version in (site.seen.current for site in sites.values())
+    return runs and not schemas.has(settings.airflow_version)
 
 
 def _unusable(where: str, settings: Settings, stored: Stored) -> Iterator[str]:

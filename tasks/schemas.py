@@ -58,6 +58,11 @@ def first_with(revision: str) -> str:
     return next(having, "")
 
 
+def has(version: str) -> bool:
+    """Tell whether the table has exactly this release."""
+    return Version(version) in known()
+
+
 def heads_of(version: str) -> frozenset[str]:
     """Return what a database of this release has in alembic_version.
 

@@ -61,8 +61,8 @@ class Seen:
     """Fingerprints of the Fernet keys that our Airflow has there."""
     marked: Mapping[str, str] = field(default_factory=dict)
     """What MARKED says."""
-    current: bool = False
-    """Whether an environment of ours is in use."""
+    current: str = ""
+    """The release of Airflow that an environment of ours has; empty where none is in use."""
     processes: tuple[Process, ...] = ()
     units: tuple[str, ...] = ()
     """Files of units that are not ours, and that are called like ours or start an Airflow."""
@@ -102,7 +102,7 @@ class Seen:
     @property
     def ours(self) -> bool:
         """Whether this package has deployed something there."""
-        return self.current or bool(self.keys or self.marked) or self.cluster == "ours"
+        return bool(self.current or self.keys or self.marked) or self.cluster == "ours"
 
 
 class Survey(FactBase[Seen]):
@@ -153,7 +153,7 @@ def read(output: list[str]) -> Seen:
         names=tuple(name for line in every("name") for name in line.split()),
         keys=frozenset(every("fernet") or marked.get("fernet", "").split()),
         marked=marked,
-        current=bool(every("current")),
+        current="".join(every("current")),
         processes=tuple(Process(*line.split(" ", 4)) for line in every("process")),
         units=tuple(every("unit")),
         listeners=tuple(map(_listener, every("port"))),

@@ -18,7 +18,7 @@ HOST = "192.0.2.10"
 KEY, OTHER = (Fernet.generate_key().decode() for _ in range(2))
 OURS = [
     f"name one one.example.com {HOST}",
-    "current yes",
+    "current 3.3.2",
     "port 8080 17 python airflow-api-server.service",
     "port 5432 18 postgres postgresql@15-main.service",
     "folder airflow /var/lib/airflow",
@@ -155,6 +155,17 @@ def test_a_host_that_a_run_leaves_alone(lines: list[str], sentence: str, tmp_pat
     assert "\n" not in said
 
 
+def test_a_release_that_is_newer_than_the_table_works_on(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text(Path("files/constraints/airflow-3.3.2-py3.11.txt").read_text())
+    given: dict[str, Any] = {"airflow_version": "3.3.99", "airflow_constraints": str(lock)}
+    unknown = '{"revision": "0123abcd"}'
+    running = [line.replace("3.3.2", "3.3.99") for line in OURS]
+    assert refused([*running, *mark(KEY), unknown], tmp_path, **given) == []
+    (said,) = refused([*OURS, *mark(KEY), unknown], tmp_path, **given)
+    assert "does not know its schema" in said
+
+
 def test_a_newer_schema_does_not_go_back(tmp_path: Path) -> None:
     said = refused([*OURS, *mark(KEY), head("3.3.2")], tmp_path, airflow_version="2.11.2")
     assert "is newer than 2.11.2, and no database goes back" in said[0]
@@ -222,7 +233,7 @@ def test_an_external_database_that_can_not_be_asked_is_not_taken_for_empty(
     unknown = Site(settings, read(silent), tmp_path, True)
     (said,) = findings({HOST: unknown})
     assert "the database flow of 192.0.2.10 can't be asked what it holds" in said
-    known = read([*silent, "current yes", *mark(KEY, database(settings))])
+    known = read([*silent, "current 3.3.2", *mark(KEY, database(settings))])
     assert database(settings) == "db.example.com:5432/flow"
     assert findings({HOST: unknown._replace(seen=known)}) == []
 
