@@ -207,7 +207,9 @@ KEPT = "cd /var/backups/airflow-replaced/* && find . -type f | cut -c 2- | sort"
 
 
 def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: Path) -> None:
-    there.host.ssh("systemctl disable -q --now airflow-webserver airflow-scheduler airflow-worker")
+    # Its watchdog would start it again.
+    units = "airflow-webserver airflow-scheduler airflow-worker"
+    there.host.ssh(f"systemctl stop cron; systemctl disable -q --now {units}")
     alive = "SELECT 1 FROM job WHERE latest_heartbeat > now() - interval '1 minute'"
     until(lambda: there.sql(alive) == [], 120, "the old scheduler's heartbeats are old")
     deploy = deployment(there.host, tmp_path, **CONSENT)
