@@ -60,7 +60,7 @@ def _tell(site: Site) -> None:
         host.log(f"another Airflow was here: {words}", logger.warning)
     for path in seen.mentions:
         host.log(
-            f"{path} speaks of Airflow: see that it does nothing to this one any more"
+            f"{path} mentions Airflow: make sure that it does not act on this one"
             " (airflow_metadata_days and airflow_log_days clean up)",
             logger.warning,
         )

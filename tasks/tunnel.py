@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pg8000.dbapi
-from paramiko import SSHException
+from paramiko import ChannelException, SSHException
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from .connection import channel_to
@@ -53,6 +53,8 @@ def _code(error: DatabaseError) -> str:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, ChannelException):
+        return f"through SSH: {error.text}"
     said = error.args[0] if error.args else ""
     return str(said.get("M", "") if isinstance(said, dict) else said or type(error).__name__)
 

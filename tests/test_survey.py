@@ -223,7 +223,7 @@ def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: P
         assert there.leaked(said) == []
         assert "role airflow: password; loses SUPERUSER, CREATEDB" in said
         assert "replaces a file that this package has not written; its text is not shown" in said
-        assert "/var/spool/cron/crontabs/ubuntu speaks of Airflow" in said
+        assert "/var/spool/cron/crontabs/ubuntu mentions Airflow" in said
         assert "leads to the web UI's port past the proxy" in said
     kept = there.host.ssh(KEPT).stdout.split()
     assert f"{HOME}/airflow.cfg" in kept
