@@ -96,6 +96,7 @@ export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_LINK_MODE=copy
 venv/bin/uv -q pip install --python venv --no-deps -r requirements.txt
 mkdir airflow airflow/dags
 echo 'export AIRFLOW_HOME=~/airflow PATH=~/venv/bin:$PATH' >> .profile
+echo 'export GUNICORN_CMD_ARGS=--no-control-socket' >> .profile
 chown -R ubuntu: .
 """
 WAITING = """
@@ -117,6 +118,7 @@ session.add_all(Variable(key, val) for key, val in objects["variables"].items())
 session.add_all(Pool(**row, **newer) for row in objects["pools"])
 session.commit()
 """
+# Without its control socket gunicorn 25.1 has one thread: else a worker may hang from its fork on.
 UNIT = """\
 [Unit]
 Description=Airflow {name}
@@ -124,6 +126,7 @@ After=network.target postgresql.service rabbitmq-server.service
 
 [Service]
 Environment=AIRFLOW_HOME={home}
+Environment=GUNICORN_CMD_ARGS=--no-control-socket
 Environment=PATH=/home/ubuntu/venv/bin:/usr/local/bin:/usr/bin:/bin
 User=ubuntu
 Group=ubuntu
