@@ -19,7 +19,7 @@ pytestmark = pytest.mark.docker
 SECRET = "only-with-the-key"
 CASES = [
     ("3.3.2", "bookworm"),
-    ("1.10.15", "bullseye"),
+    pytest.param(("1.10.15", "bullseye"), marks=pytest.mark.sweep),
     pytest.param(("2.11.2", "bookworm"), marks=pytest.mark.sweep),
 ]
 FILES = "find /etc /opt /usr/local /var/lib/airflow -type f -exec sha256sum {} + | sort | sha256sum"
