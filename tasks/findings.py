@@ -74,20 +74,24 @@ def _others(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _of_host(name: str, site: Site) -> Iterator[str]:
     settings, seen = site.settings, site.seen
+    here = settings.topology.components
+    # What is strange on a host of ours was changed there by hand: the run mends it.
+    strange = not (settings.airflow_adopt or seen.deployed)
+    yield from _taken_ports(name, settings, seen)
     if settings.airflow_components:
         yield from _other_airflow(name, seen)
         yield from _accounts(name, seen)
-        yield from _enabled_units(name, settings, seen)
-    yield from _taken_ports(name, settings, seen)
-    if "rabbitmq" in settings.topology.components:
-        yield from _broker(name, settings, seen)
-    if "postgresql" in settings.topology.components:
-        yield from _cluster(name, settings, seen)
-    if PGBOUNCER in settings.topology.components and not settings.airflow_adopt:
-        yield from _pool(name, seen)
-    if settings.airflow_components and not settings.airflow_adopt:
-        yield from _files(name, settings, seen)
-        yield from _folders(name, settings, seen)
+        yield from _home(name, settings, seen)
+    if "rabbitmq" in here:
+        yield from _node(name, settings, seen)
+    if "postgresql" in here and not seen.deployed:
+        yield from _silent_cluster(name, seen)
+    if strange:
+        yield from _servers(name, settings, seen)
+    if settings.airflow_components and not seen.deployed:
+        yield from _units(name, settings, seen)
+    if settings.airflow_components and strange:
+        yield from _folders(name, seen)
 
 
 def _other_airflow(name: str, seen: Seen) -> Iterator[str]:
@@ -132,17 +136,18 @@ def _accounts(name: str, seen: Seen) -> Iterator[str]:
             )
 
 
-def _enabled_units(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
-    """Refuse units of others that start an Airflow beside ours, consent or not."""
+def _units(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse units of others; by consent those with a name of ours are replaced, and kept."""
     if seen.processes:
         return
+    others = [unit for unit in seen.units if "/airflow-" not in unit]
     if seen.units and not settings.airflow_adopt:
         yield (
             f"{name} has units of an Airflow that this package has not made"
-            f" ({_listed(seen.units)}): remove them, or {_ADOPT}; those with a name of ours are"
-            " then replaced, and copies kept"
+            f" ({_listed(seen.units)}): disable and remove them, or {_ADOPT}; those with a name of"
+            " ours are then replaced, and copies kept"
         )
-    elif others := [unit for unit in seen.units if "/airflow-" not in unit]:
+    elif others:
         yield f"{name} has units of another Airflow ({_listed(others)}): disable and remove them"
 
 
@@ -163,43 +168,39 @@ def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
             )
 
 
-def _broker(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
-    wanted = settings.rabbitmq_node_name
-    if seen.nodes and wanted not in seen.nodes:
+def _node(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    if seen.nodes and settings.rabbitmq_node_name not in seen.nodes:
         yield (
             f"{name} has a RabbitMQ node {seen.nodes[0]} with data: set rabbitmq_node_name ="
             f' "{seen.nodes[0]}" to use it'
         )
-    elif seen.nodes and seen.broker == "other" and not (settings.airflow_adopt or _named(settings)):
-        yield (
-            f"{name} has a RabbitMQ that this package has not configured: use it as an external"
-            f" broker by rabbitmq_url, which changes nothing in it, or {_ADOPT}"
-        )
 
 
-def _named(settings: Settings) -> bool:
-    return settings.rabbitmq_node_name != Settings.model_fields["rabbitmq_node_name"].default
-
-
-def _pool(name: str, seen: Seen) -> Iterator[str]:
-    if seen.pool == "other":
-        yield (
-            f"{name} has a PgBouncer that this package has not configured: leave the group"
-            f" pgbouncer out, or {_ADOPT}, and its configuration is then replaced"
-        )
-
-
-def _cluster(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
-    if seen.cluster != "other":
-        return
-    ours = {settings.postgresql_database, settings.postgresql_results_database}
-    others = [each for each in seen.databases if each not in ours]
-    if seen.unknown:
+def _silent_cluster(name: str, seen: Seen) -> Iterator[str]:
+    if seen.cluster == "other" and seen.unknown:
         yield (
             f"{name} has a PostgreSQL that this package has not made, and what it holds can't be"
             f" known ({seen.unknown}): start it, or name another by postgresql_url"
         )
-    elif others and not settings.airflow_adopt:
+
+
+def _servers(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse to configure servers that others have configured for themselves."""
+    here = settings.topology.components
+    ours = {settings.postgresql_database, settings.postgresql_results_database}
+    others = [each for each in seen.databases if each not in ours]
+    node = settings.rabbitmq_node_name in seen.nodes and not _named(settings)
+    if "rabbitmq" in here and node and seen.broker == "other":
+        yield (
+            f"{name} has a RabbitMQ that this package has not configured: use it as an external"
+            f" broker by rabbitmq_url, which changes nothing in it, or {_ADOPT}"
+        )
+    if PGBOUNCER in here and seen.pool == "other":
+        yield (
+            f"{name} has a PgBouncer that this package has not configured: leave the group"
+            f" pgbouncer out, or {_ADOPT}, and its configuration is then replaced"
+        )
+    if "postgresql" in here and seen.cluster == "other" and others:
         yield (
             f"{name} has a PostgreSQL with databases of others ({_listed(others)}): use it as an"
             f" external server by postgresql_url, which changes nothing in it, or {_ADOPT}; its"
@@ -207,25 +208,36 @@ def _cluster(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
         )
 
 
-def _files(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
-    path = f"{settings.airflow_home}/airflow.cfg"
-    if path in seen.files:
+def _named(settings: Settings) -> bool:
+    return settings.rabbitmq_node_name != Settings.model_fields["rabbitmq_node_name"].default
+
+
+def _home(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse an AIRFLOW_HOME that is somebody's; a changed one of ours is mended."""
+    home = settings.airflow_home
+    if settings.airflow_adopt or seen.home == home:
+        return
+    owner = seen.folders.get(home, "airflow")
+    if f"{home}/airflow.cfg" in seen.files:
         yield (
-            f"{name} has a {path} that this package has not written, with the Fernet key and the"
-            " passwords of its Airflow: set airflow_home to another folder, or give that key as"
-            f" {KEY} and {_ADOPT}, which keeps a copy"
+            f"{name} has a {home}/airflow.cfg that this package has not written, with the Fernet"
+            " key and the passwords of its Airflow: set airflow_home to another folder, or give"
+            f" that key as {KEY} and {_ADOPT}, which keeps a copy"
+        )
+    elif owner != "airflow":
+        yield (
+            f"{name} has airflow_home {home} with files of the user {owner}, who could no longer"
+            f" read them: set it to another folder, or {_ADOPT}"
         )
 
 
-def _folders(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
-    owners = {settings.airflow_home: "airflow_home", LOGS: "the folder of logs"}
-    for path, what in owners.items():
-        owner = seen.folders.get(path, "airflow")
-        if owner != "airflow":
-            yield (
-                f"{name} has {what} {path} with files of the user {owner}, who could no longer"
-                f" read them: move them away, or {_ADOPT}"
-            )
+def _folders(name: str, seen: Seen) -> Iterator[str]:
+    owner = seen.folders.get(LOGS, "airflow")
+    if owner != "airflow":
+        yield (
+            f"{name} has {LOGS} with files of the user {owner}, who could no longer read them:"
+            f" move them away, or {_ADOPT}"
+        )
     if others := [f"{path}/{each}" for path, each in _others(seen)]:
         yield (
             f"{name} has files in this package's folders that it has not put there"

@@ -63,6 +63,8 @@ class Seen:
     """What MARKED says."""
     current: str = ""
     """The release of Airflow that an environment of ours has; empty where none is in use."""
+    home: str = ""
+    """The AIRFLOW_HOME of our Airflow there."""
     processes: tuple[Process, ...] = ()
     units: tuple[str, ...] = ()
     """Files of units that are not ours, and that are called like ours or start an Airflow."""
@@ -100,9 +102,14 @@ class Seen:
     """Name and version, such as ``Debian 12``."""
 
     @property
+    def deployed(self) -> bool:
+        """Whether a run of this package has begun there, and nobody has uninstalled it all."""
+        return bool(self.current or self.marked)
+
+    @property
     def ours(self) -> bool:
-        """Whether this package has deployed something there."""
-        return bool(self.current or self.keys or self.marked) or self.cluster == "ours"
+        """Whether there is something of this package, if only what an uninstall has left."""
+        return self.deployed or bool(self.keys) or self.cluster == "ours"
 
 
 class Survey(FactBase[Seen]):
@@ -154,6 +161,7 @@ def read(output: list[str]) -> Seen:
         keys=frozenset(every("fernet") or marked.get("fernet", "").split()),
         marked=marked,
         current="".join(every("current")),
+        home="".join(every("home")),
         processes=tuple(Process(*line.split(" ", 4)) for line in every("process")),
         units=tuple(every("unit")),
         listeners=tuple(map(_listener, every("port"))),

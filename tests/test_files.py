@@ -182,6 +182,7 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (folder / "flow.py").write_text(INVENTORY.format(name=host.address))
     (folder / "deploy.py").write_text(DEPLOY)
     data: dict[str, Any] = {**sudo_user(host), "_sudo": True, "airflow_version": "2.11.2"}
+    data["airflow_adopt"] = True
     deployment = Deployment(str(folder / "flow.py"), data, deploy=str(folder / "deploy.py"))
     yield Stack(host, deployment)
     network.drop(host)

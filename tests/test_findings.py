@@ -166,6 +166,19 @@ def test_a_release_that_is_newer_than_the_table_works_on(tmp_path: Path) -> None
     assert "does not know its schema" in said
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        *("file /var/lib/airflow/airflow.cfg", "folder bob /var/log/airflow", "pool other"),
+        *("unit /etc/systemd/system/airflow-x.service", "configuration notes.txt"),
+    ],
+)
+def test_what_was_changed_by_hand_on_a_host_of_ours_is_mended(strange: str, tmp_path: Path) -> None:
+    ours = [*OURS, *mark(KEY), "home /var/lib/airflow", strange]
+    assert refused(ours, tmp_path) == []
+    assert len(refused([*ours, "file /srv/airflow.cfg"], tmp_path, airflow_home="/srv")) == 1
+
+
 def test_a_newer_schema_does_not_go_back(tmp_path: Path) -> None:
     said = refused([*OURS, *mark(KEY), head("3.3.2")], tmp_path, airflow_version="2.11.2")
     assert "is newer than 2.11.2, and no database goes back" in said[0]

@@ -153,7 +153,9 @@ def test_what_another_key_has_written_is_named(stack: Stack) -> None:
     stack.query(
         f"INSERT INTO connection ({columns}) VALUES ('strange', 'http', '{token}', true, false)"
     )
-    stack.refused(stack.deployment, "1 of 2 stored secrets can't be opened with airflow_fernet_key")
+    # Airflow 1 has secrets in connections of its own as well.
+    many = "18" if stack.release[0] == "1" else "2"
+    stack.refused(stack.deployment, f"1 of {many} stored secrets can't be opened with")
     assert verify(stack.deployment).wrong == {"stored secrets"}
     both = f"{stack.kept['airflow_fernet_key']},{other.decode()}"
     run = stack.of("deploy.py", airflow_fernet_key=both).run()
