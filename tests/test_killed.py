@@ -25,7 +25,7 @@ LONG = (
     "Python | Install Python and what the packages are built with",
     "Python | Make the bootstrap environment",
     "Python | Make the environment of Airflow 3.3.2",
-    "Database | Bring the schema to the release",
+    "Database | Create the schema of Airflow 3.3.2",
     "Services | Wait until the API server works",
 )
 # Remote commands of a run on a host that is as it should be: each is a round trip, whatever the

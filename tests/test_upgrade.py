@@ -192,7 +192,7 @@ def test_a_backup_is_whole_and_nobody_else_s(stack: Stack, backup: Path) -> None
     assert "dags/example_three_tasks.py" in names
     kept = stack.host.ssh("stat -c '%a %U %n' /var/backups/airflow /var/backups/airflow/*")
     assert kept.stdout.split()[::3] == ["700", "600"]
-    assert stack.host.ssh("ls /var/backups").stdout.split() == ["airflow"]
+    assert stack.host.ssh("ls /var/backups").stdout.split() == ["airflow", "airflow-replaced"]
 
 
 def test_the_nightly_backup_keeps_as_many_as_it_shall(stack: Stack, backup: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_dry_run_on_the_fresh_host_lists_every_step_and_touches_nothing(stack:
         "RabbitMQ | Remove the user guest",
         "Python | Make the environment of Airflow 1.8.2",
         "Airflow | Write /var/lib/airflow/airflow.cfg",
-        "Database | Bring the schema to the release",
+        "Database | Create the schema of Airflow 1.8.2",
         *objects.STEPS[1:],
         "Services | Run airflow-worker.service",
     ):
