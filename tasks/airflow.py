@@ -126,6 +126,7 @@ def deploy_services(
     ``changed`` are steps after which the processes have to start anew.
     """
     settings = of_this_host(settings)
+    guard_alone(settings)
     here = settings.airflow_components
     units = {unit_path(component): File(unit_text(settings, component)) for component in here}
     read = {component: _read(settings, component) for component in here}

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from . import schemas
-from .ports import claims
+from .ports import OURS, Claim, claims
 from .releases import PGBOUNCER, POSTGRESQL
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Job, Stored
-from .survey import KEY, Process, Seen, Site, fingerprints
+from .survey import KEY, Listener, Process, Seen, Site, fingerprints
 
 _ADOPT = "set airflow_adopt = True to use it"
 _OURS = {
@@ -25,8 +25,6 @@ _OURS = {
 }
 """What this package puts into its folders."""
 _NO_SHELLS = ("nologin", "false")
-_FIRST_LOGIN = 1000
-"""The first number that Debian gives to a person."""
 _NAMED = 5
 """Things that are named before the rest is counted."""
 
@@ -37,10 +35,13 @@ def findings(sites: Mapping[str, Site], *, replacing: bool = False) -> list[str]
     With ``replacing`` there is consent to lose what the database holds, with its key.
     """
     each = chain.from_iterable(_of_host(name, site) for name, site in sites.items())
-    stored = chain.from_iterable(
-        _of_database(name, site, sites, replacing) for name, site in sites.items()
+    # The Airflow of servers alone is somebody else's business, as are its keys and its database.
+    for_airflow = any(
+        s.settings.airflow_components or s.settings.topology.hosts for s in sites.values()
     )
-    keys = [] if replacing else _keys(sites)
+    asked = sites.items() if for_airflow else ()
+    stored = chain.from_iterable(_of_database(*each, sites, replacing) for each in asked)
+    keys = _keys(sites) if for_airflow and not replacing else []
     return list(dict.fromkeys((*keys, *each, *stored)))
 
 
@@ -50,9 +51,10 @@ def removals(sites: Mapping[str, Site]) -> list[str]:
 
 
 def _removals(name: str, site: Site) -> Iterator[str]:
-    settings, seen = site.settings, site.seen
-    foreign = [*seen.units, *(f"{path}/{each}" for path, each in _others(seen))]
-    data = settings.airflow_uninstall_data
+    seen, data = site.seen, site.settings.airflow_uninstall_data
+    removed = (ENVIRONMENT, CONFIGURATION) if data else (ENVIRONMENT,)
+    foreign = [unit for unit in seen.units if unit.startswith("/etc/systemd/system/airflow-")]
+    foreign += [f"{path}/{each}" for path, each in _others(seen) if path in removed]
     foreign += [path for path in seen.files if data]
     if foreign:
         yield (
@@ -74,24 +76,21 @@ def _others(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _of_host(name: str, site: Site) -> Iterator[str]:
     settings, seen = site.settings, site.seen
-    here = settings.topology.components
-    # What is strange on a host of ours was changed there by hand: the run mends it.
-    strange = not (settings.airflow_adopt or seen.deployed)
     yield from _taken_ports(name, settings, seen)
     if settings.airflow_components:
         yield from _other_airflow(name, seen)
-        yield from _accounts(name, seen)
         yield from _home(name, settings, seen)
-    if "rabbitmq" in here:
-        yield from _node(name, settings, seen)
-    if "postgresql" in here and not seen.deployed:
-        yield from _silent_cluster(name, seen)
-    if strange:
-        yield from _servers(name, settings, seen)
-    if settings.airflow_components and not seen.deployed:
+    # What is strange beside an Airflow of ours was changed there by hand: the run mends it.
+    if settings.airflow_components and not seen.current:
+        yield from _accounts(name, seen)
         yield from _units(name, settings, seen)
-    if settings.airflow_components and strange:
-        yield from _folders(name, seen)
+        yield from _folders(name, settings, seen)
+    if "rabbitmq" in settings.topology.components:
+        yield from _node(name, settings, seen)
+    if "postgresql" in settings.topology.components:
+        yield from _silent_cluster(name, seen)
+    if not settings.airflow_adopt:
+        yield from _servers(name, settings, seen)
 
 
 def _other_airflow(name: str, seen: Seen) -> Iterator[str]:
@@ -128,7 +127,7 @@ def _listed(things: Iterable[str]) -> str:
 
 def _accounts(name: str, seen: Seen) -> Iterator[str]:
     for account, (number, shell) in seen.accounts.items():
-        if number >= _FIRST_LOGIN or not shell.endswith(_NO_SHELLS):
+        if not shell.endswith(_NO_SHELLS):
             yield (
                 f"{name} has an account {account} that somebody logs in to (number {number}, shell"
                 f" {shell}), and this package needs one of that name for itself: rename it, or"
@@ -155,7 +154,7 @@ def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     own = {unit.rpartition("/")[2] for unit in seen.units}
     for port, claim in claims(settings).items():
         for each in seen.listeners:
-            if each.port != port or (each.unit.startswith(claim.units) and each.unit not in own):
+            if each.port != port or (each.unit not in own and _may_listen(each, claim, seen)):
                 continue
             if seen.processes and each.unit in (*own, *(p.unit for p in seen.processes)):
                 continue  # told with the other Airflow
@@ -166,6 +165,12 @@ def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
                 f"port {port} of {name} is taken by another program ({by}): stop that, or set"
                 f" {claim.setting} to another port"
             )
+
+
+def _may_listen(listener: Listener, claim: Claim, seen: Seen) -> bool:
+    """Tell whether a unit is the one that a port is for, or one of ours that may leave it."""
+    units = OURS if seen.current or seen.marked else claim.units
+    return listener.unit.startswith(units)
 
 
 def _node(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
@@ -231,7 +236,9 @@ def _home(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
         )
 
 
-def _folders(name: str, seen: Seen) -> Iterator[str]:
+def _folders(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    if settings.airflow_adopt:
+        return
     owner = seen.folders.get(LOGS, "airflow")
     if owner != "airflow":
         yield (
@@ -255,9 +262,18 @@ def _keys(sites: Mapping[str, Site]) -> list[str]:
     strangers = _strangers(sites, fingerprints(keys))
     if any(site.seen.processes for site in sites.values()):
         return []  # told with the other Airflow, whose key it is
-    if strangers:
+    if strangers and not _only_marks(sites):
         return [_other_key(name, sites[name]) for name in strangers]
+    if others := [name for name, site in sites.items() if _other_file(site)]:
+        return [_other_secrets(name, sites[name]) for name in others]
     return [_locked(locked, len(stored.secrets))] if stored and locked else []
+
+
+def _only_marks(sites: Mapping[str, Site]) -> bool:
+    """Tell whether a first run has come no further than to its marks: no key is in use yet."""
+    seen = [site.seen for site in sites.values() if site.holds_database]
+    used = any(each.unknown or (each.stored and each.stored.used) for each in seen)
+    return bool(seen) and not used and not any(s.seen.in_use for s in sites.values())
 
 
 def _strangers(sites: Mapping[str, Site], ours: frozenset[str]) -> list[str]:
@@ -268,7 +284,7 @@ def _strangers(sites: Mapping[str, Site], ours: frozenset[str]) -> list[str]:
 
 
 def _other_key(name: str, site: Site) -> str:
-    if site.generated:
+    if KEY in site.generated:
         return (
             f"{name} has another Fernet key than this machine ({site.secrets_file} was missing, or"
             " is older or newer): copy the file of whoever deployed it here, or run"
@@ -277,6 +293,20 @@ def _other_key(name: str, site: Site) -> str:
     return (
         f"{KEY} is not the key of {name}, which opens what is stored there: set it to that one, or"
         ' to "NEW,OLD" and rotate'
+    )
+
+
+def _other_file(site: Site) -> bool:
+    """Tell whether not one of several secrets is the one with which a host was deployed."""
+    before = dict(pair.split(":") for pair in site.seen.marked.get("secrets", "").split())
+    both = [name for name in before.keys() & site.generated.keys() if name != KEY]
+    return len(both) > 1 and all(before[name] != site.generated[name] for name in both)
+
+
+def _other_secrets(name: str, site: Site) -> str:
+    return (
+        f"{name} was deployed with other passwords and keys than those in {site.secrets_file}: copy"
+        " the file of whoever deployed it here, or run tasks.deploy_secrets_fetch"
     )
 
 
@@ -292,7 +322,8 @@ def _of_database(
 ) -> Iterator[str]:
     settings, seen = site.settings, site.seen
     where = f"the database {settings.postgresql_database} of {name}"
-    ours = any(_uses(other.seen, settings) for other in sites.values())
+    used = any(_uses(other.seen, settings) for other in sites.values())
+    ours = used or seen.cluster == "ours"
     if seen.unknown and "postgresql" in settings.foreign and not ours:
         yield (
             f"{where} can't be asked what it holds ({seen.unknown}): have it answer {name}, or"
@@ -303,7 +334,7 @@ def _of_database(
     if not _newer_than_the_table(settings, sites):
         yield from _unusable(where, settings, seen.stored)
     yield from _other_scheduler(where, sites, seen)
-    yield from _no_backup(name, settings, seen)
+    yield from _no_backup(sites, seen.stored)
     proven = ours or (seen.stored.secrets and not seen.stored.locked(settings.secret(KEY)))
     consent = replacing or settings.airflow_adopt or seen.processes
     if seen.stored.used and not proven and not consent:
@@ -318,14 +349,13 @@ def _uses(seen: Seen, settings: Settings) -> bool:
     """Tell whether a host's Airflow of ours has used the wanted database before."""
     if "database" in seen.marked:
         return seen.marked["database"] == database(settings)
-    return seen.ours
+    return bool(seen.current)
 
 
 def database(settings: Settings) -> str:
     """Name the metadata database, as a host's mark does."""
-    place = f"{settings.postgresql_host}:{settings.postgresql_port}"
-    inventory = "postgresql" in settings.topology.servers
-    return f"{'inventory' if inventory else place}/{settings.postgresql_database}"
+    server = settings.topology.database or settings.postgresql_host
+    return f"{server}:{settings.postgresql_port}/{settings.postgresql_database}"
 
 
 def _newer_than_the_table(settings: Settings, sites: Mapping[str, Site]) -> bool:
@@ -365,12 +395,16 @@ def _is_ours(job: Job, names: Iterable[str]) -> bool:
     return known and job.user == "airflow"
 
 
-def _no_backup(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+def _no_backup(sites: Mapping[str, Site], stored: Stored) -> Iterator[str]:
     """Refuse a migration before which no backup could be made."""
-    stored, client = seen.stored, seen.client or POSTGRESQL.get(seen.distribution, 0)
-    if stored and stored.older(settings.airflow_version) and 0 < client < stored.server:
-        yield (
-            f"{name} has the client of PostgreSQL {client}, which can't back up a server of version"
-            f" {stored.server} before its schema changes: install postgresql-client-{stored.server}"
-            " there"
-        )
+    for name, site in sites.items():
+        settings, seen = site.settings, site.seen
+        if not (settings.airflow_components and settings.topology.database_here):
+            continue
+        client = seen.client or POSTGRESQL.get(seen.distribution, 0)
+        if stored.older(settings.airflow_version) and 0 < client < stored.server:
+            yield (
+                f"{name} has the client of PostgreSQL {client}, which can't back up a server of"
+                f" version {stored.server} before its schema changes: install"
+                f" postgresql-client-{stored.server} there"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pyinfra import host, logger
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -12,7 +13,7 @@ from .findings import database, described, findings, removals
 from .operations import Commands
 from .settings import Settings, SettingsError
 from .stored import Stored
-from .survey import KEY, MARKED, Site, everywhere, fingerprints, seen
+from .survey import KEY, MARKED, Site, everywhere, fingerprints, generated, seen
 
 _GUARDED = "airflow_guarded"
 """What a host's connector data has once it was looked at."""
@@ -40,10 +41,14 @@ def guard_removal(settings: Settings) -> None:
         raise SettingsError("\n".join(refused))
 
 
-def guard_alone(settings: Settings) -> None:
-    """Do the same for a component that is deployed by itself."""
-    if _GUARDED not in host.connector_data:
-        guarded(settings, alone=True)
+def guard_alone(settings: Settings, component: str = "") -> None:
+    """Do the same for a component that is deployed by itself, whatever the inventory says of it."""
+    if _GUARDED in host.connector_data:
+        return
+    topology = settings.topology
+    here = topology.components.union([component] if component else ())
+    wanted = topology.model_copy(update={"components": here})
+    guarded(settings.model_copy(update={"topology": wanted}), alone=True)
 
 
 def held_in(sites: Mapping[str, Site]) -> Stored | None:
@@ -71,13 +76,18 @@ def _tell(site: Site) -> None:
 @deploy("Mark")
 def deploy_mark(settings: Settings) -> None:
     """Mark a host as ours, so that a run with another Fernet key is refused there."""
-    marked(name=f"Write {MARKED}", have=seen(settings).marked, wanted=mark(settings))
+    wanted = mark(settings, settings.secrets_file(host))
+    marked(name=f"Write {MARKED}", have=seen(settings).marked, wanted=wanted)
 
 
-def mark(settings: Settings) -> dict[str, str]:
-    """Give what tells our hosts from others."""
-    keys = " ".join(sorted(fingerprints(settings.secret(KEY))))
-    return {"fernet": keys, "database": database(settings)}
+def mark(settings: Settings, file: Path) -> dict[str, str]:
+    """Give what tells our hosts from others, and the secrets that they have from others."""
+    own = generated(settings, file)
+    return {
+        "fernet": " ".join(sorted(fingerprints(settings.secret(KEY)))),
+        "secrets": " ".join(f"{name}:{own[name]}" for name in sorted(own)),
+        "database": database(settings),
+    }
 
 
 @operation()

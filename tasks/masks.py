@@ -10,9 +10,11 @@ HIDDEN = "***"
 
 # Up to the last @, for a password may hold one.
 _LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"']*@", re.IGNORECASE)
-_WORDS = "passw|passphrase|secret|token|fernet|credential|dsn|kwargs|transport|api_?key"
+_WORDS = (
+    "passw|passphrase|secret|token|fernet|credential|dsn|kwargs|transport|api_?key|authorization"
+)
 _NAMED = re.compile(
-    rf"(?P<name>\b(?:[\w.-]*(?:{_WORDS})[\w.-]*|[\w.-]*(?:_key|pass))[\"']?[ \t]*[=:][ \t]*)"
+    rf"(?P<name>\b(?:[\w.-]*(?:{_WORDS})[\w.-]*|[\w.-]*(?:_key|pass|pwd|_pw))[\"']?[ \t]*[=:][ \t]*)"
     r"(?P<value>\"(?:\\.|[^\"\\])*\"(?=[ \t]*(?:[,}\]]|$))|.*)",
     re.IGNORECASE,
 )

@@ -178,7 +178,7 @@ def written(path: str, wanted: File, have: Found | None) -> Commands:
         host.noop(f"{path} is as it should be")
         return
     if have and have.folder:
-        yield from _refused(f"{path} is a folder, and has to be a file: move it away")
+        yield from refused(f"{path} is a folder, and has to be a file: move it away")
         return
     if have and have.sha256 == digest(wanted.text):
         yield StringCommand(*_owned(path, wanted))
@@ -188,7 +188,7 @@ def written(path: str, wanted: File, have: Found | None) -> Commands:
     yield from _written_secretly(path, wanted) if wanted.secret else _uploaded(path, wanted)
 
 
-def _refused(sentence: str) -> Commands:
+def refused(sentence: str) -> Commands:
     """Fail with a sentence, and a plan too."""
     if not state.is_executing:
         raise SettingsError(f"host {host.name}: {sentence}")

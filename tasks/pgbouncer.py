@@ -9,6 +9,7 @@ from . import releases
 from .addresses import EVERYBODY
 from .deploys import deploy
 from .facts import MARK, Watched
+from .guard import guard_alone
 from .operations import Commands, File, place, running
 from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
 from .resources import template
@@ -29,6 +30,7 @@ def deploy_pgbouncer(settings: Settings | None = None) -> None:
     Migrations and dumps go past it: a lock or a setting of theirs belongs to a whole session.
     """
     settings = of_this_host(settings)
+    guard_alone(settings, releases.PGBOUNCER)
     packages(name="Install PgBouncer", packages=releases.APT["pgbouncer"], debs=debs_here(settings))
     files = configuration(settings)
     place(files)

@@ -25,6 +25,8 @@ _SERVERS = {
     "redis": Claim("redis_port", ("redis-server@airflow.",)),
 }
 _OURS = ("airflow-",)
+OURS = (*_OURS, "nginx.", *(unit for claim in _SERVERS.values() for unit in claim.units))
+"""Beginnings of all of our units."""
 
 
 def claims(settings: Settings) -> dict[int, Claim]:

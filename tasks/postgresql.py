@@ -41,7 +41,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     runs elsewhere may still need it.
     """
     settings = of_this_host(settings)
-    guard_alone(settings)
+    guard_alone(settings, "postgresql")
     parts = roles(settings)
     among = (*parts.values(), *_monitor(settings))
     packages(

@@ -22,6 +22,7 @@ from .facts import (
     WelcomePage,
     look,
 )
+from .guard import guard_alone
 from .operations import Commands, File, Folder, place, running, will_have_changed
 from .releases import PROXY
 from .resources import template
@@ -49,6 +50,7 @@ def deploy_proxy(settings: Settings | None = None) -> None:
         if PROXY_SITE in look(HostSystem).edge:
             gone(name="Remove the proxy that the inventory asks for no more")
         return
+    guard_alone(settings, PROXY)
     installed = packages(
         name="Install nginx", packages=releases.APT["proxy"], debs=debs_here(settings)
     )

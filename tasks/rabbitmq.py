@@ -45,7 +45,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     Give the steps that start it.
     """
     settings = of_this_host(settings)
-    guard_alone(settings)
+    guard_alone(settings, "rabbitmq")
     files = configuration(settings)
     texts = {path: file.text for path, file in files.items()}
     if settings.rabbitmq_tls:

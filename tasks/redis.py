@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import releases
 from .deploys import deploy
 from .facts import Watched
+from .guard import guard_alone
 from .operations import File, Folder, place, running
 from .resources import template
 from .settings import Settings
@@ -28,6 +29,7 @@ MADE = (
 def deploy_redis(settings: Settings | None = None) -> None:
     """Install Redis with a password, persistent and for the inventory's hosts alone."""
     settings = of_this_host(settings)
+    guard_alone(settings, "redis")
     packages(
         name="Install Redis",
         packages=releases.APT["redis"],

@@ -74,23 +74,24 @@ def deploy_restore(settings: Settings | None = None) -> None:
     A backup of an older release is brought to the inventory's. SettingsError where an Airflow
     with data of its own would lose them; with ``airflow_restore_over`` they are backed up first.
     """
+    alone = settings is not None
     settings = Settings.of(host, settings)
     archive = Archive.read(settings.airflow_restore)
     if sentence := releases.no_way(archive.version, settings.airflow_version):
         raise SettingsError(f"airflow_restore {archive.path}: {sentence}")
-    sites = everywhere(settings)
+    sites = everywhere(settings, alone=alone)
     used = _used(sites)
     if used and not settings.airflow_restore_over:
         raise SettingsError(
             f"{used} has an Airflow with data of its own, or one that can't be asked:"
             " airflow_restore_over = True consents to replace them, after a backup"
         )
-    guarded(settings, replacing=True)
+    guarded(settings, alone=alone, replacing=True)
     held(name="Hold the host for this run")
     if used and settings.topology.database_here and sites[host.name].seen.current:
         backed_up(name="Back up what is to be replaced")
     settings = _with_key(settings, archive)
-    deploy_stack(settings, replacing=True)
+    deploy_stack(settings, replacing=sites)
     if not settings.airflow_components:
         return
     units = [unit_name(component) for component in settings.airflow_components]

@@ -233,6 +233,8 @@ class Topology(BaseModel):
     """Where Airflow on this host sends its metrics, if anywhere."""
     names: tuple[str, ...] = ()
     """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
+    database: str = ""
+    """Address of the host that runs the database; empty where that is none of the inventory's."""
     known: tuple[str, ...] = ()
     """Every name and address by which the inventory knows its hosts."""
 
@@ -902,6 +904,9 @@ class Settings(BaseModel):
         return None
 
     def _passwords(self) -> str | None:
+        for name in secrets.GENERATORS:
+            if not self.secret(name).isprintable():
+                return f"{name} has a line break or another character that can't be seen"
         if not self.release.plain_passwords:
             return None
         for name in ("postgresql_password", "rabbitmq_password"):
@@ -1295,6 +1300,7 @@ def _topology(host: Host, release: releases.Release, members: Members) -> Topolo
         queues=_queues(members["worker"]),
         statsd=_statsd(host, members["statsd_exporter"], airflow),
         names=tuple(f"{_address(m)} {m.name}" for m in everyone if _hostname(m) != _address(m)),
+        database="".join(map(_address, members["postgresql"][:1])),
         known=tuple(dict.fromkeys(n for m in everyone for n in (_hostname(m), _address(m)))),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
@@ -26,23 +28,26 @@ from .redis import deploy_redis
 from .releases import PGBOUNCER
 from .reports import deploy_reports
 from .settings import Settings
+from .survey import Site
 from .system import deploy_system, of_this_host
 from .upgrade import deploy_arrived, deploy_leaving, deploy_stopped, release_before
 
 
-def deploy_stack(settings: Settings | None = None, *, replacing: bool = False) -> None:
+def deploy_stack(
+    settings: Settings | None = None, *, replacing: Mapping[str, Site] | None = None
+) -> None:
     """Deploy every component that the inventory gives this host; ``settings`` default to its data.
 
     SettingsError says what is wrong with them, and what on the hosts forbids the run, before
-    anything is changed. With ``replacing`` there is consent to lose what the database holds, which
-    is backed up first.
+    anything is changed. ``replacing`` is what was seen there by a deploy that has consent to
+    replace what the database holds, which is backed up first.
     """
     send_at_once()
     alone = settings is not None
     settings = Settings.of(host, settings)
     settings.check_placed(host.name)
     settings = of_this_host(settings)
-    sites = guarded(settings, alone=alone, replacing=replacing)
+    sites = replacing or guarded(settings, alone=alone)
     held(name="Hold the host for this run")
     deploy_mark(settings)
     deploy_system(settings)
@@ -73,7 +78,7 @@ def deploy_stack(settings: Settings | None = None, *, replacing: bool = False) -
         changed += deploy_dags(settings)
     if settings.topology.database_here:
         deploy_foreign(settings)
-        if replacing and stored and stored.revisions and not sites[host.name].seen.current:
+        if replacing and stored and stored.used and not sites[host.name].seen.current:
             backed_up(name="Back up what is to be replaced", release=stored.release)
         deploy_database(settings, stored=stored, kept=bool(before))
         deploy_objects(settings)

@@ -36,7 +36,7 @@ def _counted(what: str, table: str, condition: str = "true") -> str:
 def _encrypted(table: str, name: str, value: str, flag: str) -> str:
     return (
         f"SELECT json_build_object('secret', '{table} ' || {name}, 'token', {value}) FROM {table}"
-        f" WHERE {flag} AND {value} LIKE 'gAAAA%' ORDER BY 1::text LIMIT {_SECRETS}"
+        f" WHERE {flag} AND {value} LIKE 'gAAAA%' ORDER BY {name} LIMIT {_SECRETS}"
     )
 
 
@@ -75,6 +75,8 @@ _CONNECTIONS = [
     for each in ("false", _EXAMPLES)
 ]
 
+PATIENCE = ("SET lock_timeout = '10s'", "SET statement_timeout = '30s'")
+"""What comes before them: a migration may hold a table for long."""
 DIRECT = (
     "SELECT json_build_object('server', current_setting('server_version_num')::int / 10000)",
     _TABLES,
@@ -122,12 +124,12 @@ class Stored:
     @property
     def airflow(self) -> bool:
         """Whether it has tables of Airflow's, if only those of a schema that was begun."""
-        return bool(self.revisions or self.rows)
+        return bool(self.revisions) or {"runs", "connections"} <= dict(self.rows).keys()
 
     @property
     def used(self) -> bool:
         """Whether there are rows that Airflow does not make by itself."""
-        return any(number for what, number in self.rows if what != "logins")
+        return self.airflow and any(number for what, number in self.rows if what != "logins")
 
     @property
     def schema(self) -> str:

@@ -14,7 +14,7 @@ from pyinfra import host, state
 from pyinfra.api import FactBase, Host, QuoteString, StringCommand
 from pyinfra.context import ctx_host
 
-from . import monitoring, repository, secrets, stored, tunnel
+from . import monitoring, releases, repository, secrets, stored, tunnel
 from .facts import look
 from .ports import claims
 from .resources import template
@@ -59,6 +59,8 @@ class Seen:
     """What it calls itself, and what an Airflow of ours calls it."""
     keys: frozenset[str] = frozenset()
     """Fingerprints of the Fernet keys that our Airflow has there."""
+    in_use: bool = False
+    """Whether that Airflow's secrets are there, and not just the mark."""
     marked: Mapping[str, str] = field(default_factory=dict)
     """What MARKED says."""
     current: str = ""
@@ -102,14 +104,10 @@ class Seen:
     """Name and version, such as ``Debian 12``."""
 
     @property
-    def deployed(self) -> bool:
-        """Whether a run of this package has begun there, and nobody has uninstalled it all."""
-        return bool(self.current or self.marked)
-
-    @property
     def ours(self) -> bool:
         """Whether there is something of this package, if only what an uninstall has left."""
-        return self.deployed or bool(self.keys) or self.cluster == "ours"
+        servers = (self.cluster, self.broker, self.pool)
+        return bool(self.current or self.marked or self.keys) or "ours" in servers
 
 
 class Survey(FactBase[Seen]):
@@ -132,7 +130,7 @@ class Survey(FactBase[Seen]):
             web_port=web_port,
             database=database,
             local=local,
-            direct=stored.DIRECT,
+            direct=(*stored.PATIENCE, *stored.DIRECT),
             derived=stored.DERIVED,
         )
         words = (home, " ".join(map(str, ports)), " ".join(ACCOUNTS), database)
@@ -159,6 +157,7 @@ def read(output: list[str]) -> Seen:
     return Seen(
         names=tuple(name for line in every("name") for name in line.split()),
         keys=frozenset(every("fernet") or marked.get("fernet", "").split()),
+        in_use=bool(every("fernet")),
         marked=marked,
         current="".join(every("current")),
         home="".join(every("home")),
@@ -198,7 +197,12 @@ def _account(line: str) -> tuple[str, tuple[int, str]]:
 
 def fingerprints(keys: str) -> frozenset[str]:
     """Give what tells Fernet keys, which a comma separates, without showing them."""
-    return frozenset(hashlib.sha256(key.encode()).hexdigest() for key in keys.split(","))
+    return frozenset(map(fingerprint, keys.split(",")))
+
+
+def fingerprint(secret: str) -> str:
+    """Give what tells a secret that nobody could guess."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Site(NamedTuple):
@@ -207,8 +211,13 @@ class Site(NamedTuple):
     settings: Settings
     seen: Seen
     secrets_file: Path
-    generated: bool
-    """Whether the Fernet key is the one of that file."""
+    generated: Mapping[str, str]
+    """Secrets that are those of this file, and not given: name -> fingerprint."""
+
+    @property
+    def has_airflow(self) -> bool:
+        """Whether a host of the inventory has a component of Airflow."""
+        return bool(self.settings.airflow_components or self.settings.topology.hosts)
 
     @property
     def holds_database(self) -> bool:
@@ -232,10 +241,22 @@ def everywhere(settings: Settings, *, alone: bool = False) -> dict[str, Site]:
     """
     own: Host = ctx_host.get()  # `host` stands for whichever one is in use
     sites = {own.name: _site(own, settings)}
-    for each in () if alone else state.inventory.get_active_hosts():
-        if each is not own and (found := _settings(each)).topology.components:
-            sites[each.name] = _site(each, found)
+    others = [] if alone else state.inventory.get_active_hosts()
+    for each in others:
+        if each is not own and not _GROUPS.isdisjoint(each.groups):
+            sites[each.name] = _site(each, _settings(each))
     return sites
+
+
+_COMPONENTS = (component for each in releases.RELEASES for component in each.components)
+_GROUPS = frozenset(
+    (
+        *releases.GROUPS,
+        *releases.EXPORTERS,
+        *(group for component in _COMPONENTS for group in component.groups),
+    )
+)
+"""Those of an inventory whose hosts are ours to look at."""
 
 
 def _settings(each: Host) -> Settings:
@@ -251,8 +272,14 @@ def _site(each: Host, settings: Settings) -> Site:
     lock = each.connector_data.setdefault(_LOCK, threading.Lock())
     with lock, ctx_host.use(each):
         file = settings.secrets_file(each)
-        generated = secrets.kept(file, KEY) == settings.secret(KEY)
-        return Site(settings, seen(settings), file, generated)
+        return Site(settings, seen(settings), file, generated(settings, file))
+
+
+def generated(settings: Settings, file: Path) -> dict[str, str]:
+    """Give the fingerprints of the secrets that are the file's: they are too long to be guessed."""
+    values = {name: settings.secret(name) for name in secrets.GENERATORS}
+    own = {name: value for name, value in values.items() if secrets.kept(file, name) == value}
+    return {name: fingerprint(value) for name, value in own.items()}
 
 
 def seen(settings: Settings) -> Seen:
@@ -268,15 +295,15 @@ def seen(settings: Settings) -> Seen:
         local=local,
         web_port=settings.airflow_web_port if settings.airflow_components else None,
     )
-    return replace(found, **_through(settings)) if external and not found.client else found
+    return replace(found, **_through(settings)) if external and found.unknown else found
 
 
 def _through(settings: Settings) -> dict[str, Any]:
-    """Ask an external database from this machine, once: the host has no client yet."""
+    """Ask an external database from this machine, once: the host can't, or has no client yet."""
     kept = host.connector_data
     if _ASKED not in kept:
         try:
-            kept[_ASKED] = {"stored": tunnel.ask(settings)}
+            kept[_ASKED] = {"stored": tunnel.ask(settings), "unknown": ""}
         except tunnel.CannotAskError as error:
             kept[_ASKED] = {"unknown": str(error)}
     answer: dict[str, Any] = kept[_ASKED]

@@ -34,6 +34,7 @@ from .operations import (
     has_block,
     kept,
     place,
+    refused,
     with_block,
     without_block,
 )
@@ -280,6 +281,9 @@ def account(user: str, home: str, shell: str) -> Commands:
     have = look(UserAccount, user=user)
     if have == Account(home, shell):
         host.noop(f"the user {user} is as it should be")
+        return
+    if have and not have.shell.endswith(("nologin", "false")):
+        yield from refused(f"the account {user} is one that somebody logs in to: rename it")
         return
     name = QuoteString(user)
     options = ("--home", QuoteString(home), "--shell", QuoteString(shell), name)

@@ -12,10 +12,12 @@ from urllib.parse import unquote, urlsplit
 import pg8000.dbapi
 from paramiko import ChannelException, SSHException
 from pg8000.exceptions import DatabaseError, InterfaceError
+from pyinfra import host
+from pyinfra.api import StringCommand
 
 from .connection import channel_to
-from .settings import Settings
-from .stored import DERIVED, DIRECT, Stored, together
+from .settings import SYSTEM_CA, Settings
+from .stored import DERIVED, DIRECT, PATIENCE, Stored, together
 
 _WITHIN = 10
 """Seconds to connect, and to answer each question."""
@@ -63,6 +65,8 @@ def _asked(settings: Settings, user: str, password: str) -> Stored:
     connection = _connected(settings, user, password)
     try:
         cursor = connection.cursor()
+        for sql in PATIENCE:
+            cursor.execute(sql)
         questions = [*DIRECT, *(row[0] for sql in DERIVED for row in _rows(cursor, sql))]
         return together([row[0] for sql in questions for row in _rows(cursor, sql)])
     finally:
@@ -98,12 +102,23 @@ def _connected(settings: Settings, user: str, password: str) -> Any:
 def _contexts(settings: Settings, mode: str) -> list[ssl.SSLContext | None]:
     if mode == "disable":
         return [None]
-    ca = settings.postgresql_ca
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    context = ssl.create_default_context(cadata=_authorities(settings, mode))
+    # What libpq accepts: older authorities of companies lack what Python asks for.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.check_hostname = mode == "verify-full"
     if mode not in ("verify-ca", "verify-full"):
         context.verify_mode = ssl.CERT_NONE
     return [context, None] if mode in ("prefer", "allow") else [context]
+
+
+def _authorities(settings: Settings, mode: str) -> str | None:
+    """Give those that vouch for the server: the given ones, or those that the host believes."""
+    if settings.postgresql_ca:
+        return settings.postgresql_ca.read_text()
+    if mode not in ("verify-ca", "verify-full"):
+        return None
+    done, output = host.run_shell_command(StringCommand("cat", SYSTEM_CA), print_output=False)
+    return output.stdout if done else None
 
 
 def _socket(address: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from tasks import schemas
 from tasks.findings import database, findings, removals
 from tasks.settings import Settings
-from tasks.survey import Site, fingerprints, read
+from tasks.survey import Site, fingerprint, fingerprints, read
 from tests import made_up
 
 HOST = "192.0.2.10"
@@ -53,10 +53,11 @@ def job(host: str, user: str = "airflow", age: int = 3) -> str:
     return json.dumps({"job": "SchedulerJob", "host": host, "user": user, "age": age})
 
 
-def site(lines: list[str], folder: Path, *, generated: bool = True, **data: Any) -> Site:
+def site(lines: list[str], folder: Path, *, own: bool = True, **data: Any) -> Site:
     given = {"airflow_fernet_key": KEY, **data}
     settings: Settings = made_up.settings(folder / "secrets.json", **given)
-    return Site(settings, read(lines), folder / "secrets.json", generated)
+    kept = {"airflow_fernet_key": fingerprint(KEY)} if own else {}
+    return Site(settings, read(lines), folder / "secrets.json", kept)
 
 
 def refused(lines: list[str], folder: Path, *, replacing: bool = False, **data: Any) -> list[str]:
@@ -75,7 +76,7 @@ FINE: dict[str, list[str]] = {
     "one that an older package has deployed": [*OURS, *SCHEMA, job(HOST)],
     "a key of which one of two is the host's": [*OURS, *mark(f"{KEY},{OTHER}"), *SCHEMA],
     "our cluster that is stopped": [*OURS, *mark(KEY), "stored unknown PostgreSQL does not answer"],
-    "a schema that was begun": [*rows(tables=7, runs=0)],
+    "a schema that was begun": [*rows(tables=7, runs=0, connections=0)],
     "an older schema, which our upgrade can migrate": [*OURS, *mark(KEY), head("2.11.2")],
     "a lost host's database, which the key opens": [*SCHEMA, secret("connection a", KEY)],
     "a scheduler that ended two minutes ago": [*OURS, *SCHEMA, job("old", age=120)],
@@ -118,6 +119,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "a used database": (["cluster other", "database airflow 0", *SCHEMA], "is used by an Airflow"),
     "tables of another program": (rows(tables=9), "has 9 tables, and none of Airflow's"),
+    "the same with users": (rows(tables=9, logins=40), "has 9 tables, and none of Airflow's"),
     "a schema of two lines before": (
         [*OURS, *mark(KEY), head("2.9.3")],
         "Airflow 2.9.3 does not lead to 3.3.2 at once: go to 2.11.2 first",
@@ -212,8 +214,20 @@ def test_consent_to_lose_the_data_is_for_their_key_too(tmp_path: Path) -> None:
     assert refused(REFUSED["another scheduler"][0], tmp_path, replacing=True) != []
 
 
+def test_secrets_of_another_file_are_told_but_a_single_new_one_is_used(tmp_path: Path) -> None:
+    names = ("airflow_secret_key", "rabbitmq_password")
+    before = f"marked secrets {' '.join(f'{name}:{fingerprint(name)}' for name in names)}"
+    host = site([*OURS, *mark(KEY), before], tmp_path)
+    other = host._replace(generated=dict.fromkeys(names, fingerprint("other")))
+    (said,) = findings({HOST: other})
+    assert "was deployed with other passwords and keys than those in" in said
+    one = {**other.generated, names[0]: fingerprint(names[0])}
+    assert findings({HOST: other._replace(generated=one)}) == []
+
+
 def test_a_given_key_is_told_apart_from_a_lost_file(tmp_path: Path) -> None:
-    (said,) = findings({HOST: site([*OURS, *mark(OTHER)], tmp_path, generated=False)})
+    in_use = [f"fernet {each}" for each in fingerprints(OTHER)]
+    (said,) = findings({HOST: site([*OURS, *in_use], tmp_path, own=False)})
     assert "airflow_fernet_key is not the key of 192.0.2.10" in said
 
 
@@ -221,7 +235,7 @@ def test_a_pool_of_others_is_left_to_them(tmp_path: Path) -> None:
     groups = {**made_up.everything(HOST), "pgbouncer": [HOST]}
     given = {"airflow_secrets_file": tmp_path / "s", "airflow_fernet_key": KEY}
     settings = Settings.of(made_up.host(groups, HOST, **given))
-    (said,) = findings({HOST: Site(settings, read(["pool other"]), tmp_path, True)})
+    (said,) = findings({HOST: Site(settings, read(["pool other"]), tmp_path, {})})
     assert "has a PgBouncer that this package has not configured" in said
 
 
@@ -243,7 +257,7 @@ def test_an_external_database_that_can_not_be_asked_is_not_taken_for_empty(
 ) -> None:
     settings = Settings.of(made_up.host(**external))
     silent = ["stored unknown Connection refused"]
-    unknown = Site(settings, read(silent), tmp_path, True)
+    unknown = Site(settings, read(silent), tmp_path, {})
     (said,) = findings({HOST: unknown})
     assert "the database flow of 192.0.2.10 can't be asked what it holds" in said
     known = read([*silent, "current 3.3.2", *mark(KEY, database(settings))])
