@@ -13,8 +13,9 @@ _LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"']*@", re.IGNORECASE)
 _WORDS = (
     "passw|passphrase|secret|token|fernet|credential|dsn|kwargs|transport|api_?key|authorization"
 )
+_ENDS = "_key|pass|pwd|_pw"
 _NAMED = re.compile(
-    rf"(?P<name>\b(?:[\w.-]*(?:{_WORDS})[\w.-]*|[\w.-]*(?:_key|pass|pwd|_pw))[\"']?[ \t]*[=:][ \t]*)"
+    rf"(?P<name>\b(?:[\w.-]*(?:{_WORDS})[\w.-]*|[\w.-]*(?:{_ENDS}))[\"']?[ \t]*[=:][ \t]*)"
     r"(?P<value>\"(?:\\.|[^\"\\])*\"(?=[ \t]*(?:[,}\]]|$))|.*)",
     re.IGNORECASE,
 )
