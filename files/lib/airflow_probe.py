@@ -89,8 +89,8 @@ MOST_NAMES = 10
 
 
 def query(sql, *values):
-    """Give the first row of a query to the metadata database."""
-    return fetched(sql, *values)[0]
+    """Give the first row of a query to the metadata database; None where there is none."""
+    return (fetched(sql, *values) or [None])[0]
 
 
 def fetched(sql, *values):
