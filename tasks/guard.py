@@ -85,7 +85,8 @@ def mark(settings: Settings, file: Path) -> dict[str, str]:
     own = generated(settings, file)
     return {
         "fernet": " ".join(sorted(fingerprints(settings.secret(KEY)))),
-        "secrets": " ".join(f"{name}:{own[name]}" for name in sorted(own)),
+        # A rotation changes the Fernet key in the file after this.
+        "secrets": " ".join(f"{name}:{own[name]}" for name in sorted(own) if name != KEY),
         "database": database(settings),
     }
 
