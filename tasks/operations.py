@@ -284,9 +284,14 @@ def _diff(have: str, wanted: File) -> None:
 
 def _present(path: str) -> str:
     """Read a file. As a fact, it would be printed with -vvv."""
+    return run_quietly(StringCommand("cat", QuoteString(path)))
+
+
+def run_quietly(command: StringCommand) -> str:
+    """Run a command as the present step would, and give what it prints; it is shown nowhere."""
     given = _arguments()
     becomes = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
-    done, output = host.run_shell_command(StringCommand("cat", QuoteString(path)), **becomes)
+    done, output = host.run_shell_command(command, **becomes)
     return output.stdout if done else ""
 
 

@@ -345,8 +345,6 @@ def test_secrets_of_hosts_that_do_not_agree_are_not_fetched(stack: Stack) -> Non
     assert run.code != 0
     assert "airflow_fernet_key differs between upgrade and second: fetch from one" in run.output
     assert stack.key not in run.output
-    refused = stack.of(OLD).show("-y")
-    assert "second has another Fernet key than this machine" in refused.output
     assert stack.secrets.read_text() == kept
     second.ssh(f"mv /root/kept {path}")
     assert fetch.dry().planned == []
