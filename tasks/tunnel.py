@@ -134,9 +134,9 @@ def _socket(address: str, port: int) -> socket.socket:
 
 
 def _pump(source: Any, target: Any) -> None:
+    """Hand on what comes from ``source``, and its end: what is under way the other way arrives."""
     with suppress(OSError, EOFError):
         while data := source.recv(1 << 16):
             target.sendall(data)
-    for end in (source, target):
-        with suppress(OSError, EOFError):
-            end.close()
+    with suppress(OSError, EOFError):
+        target.shutdown(socket.SHUT_WR)
