@@ -55,7 +55,8 @@ class Row:
 
     check: str
     host: str
-    right: bool
+    right: bool | None
+    """None for what is only told: a person knows whether it is as it should be."""
     saw: str
 
 
@@ -110,7 +111,7 @@ def _examine(settings: Settings) -> Iterator[Row]:
         yield _row("firewall", table == "loaded", table or "not loaded")
 
 
-def _row(check: str, right: bool, saw: str) -> Row:
+def _row(check: str, right: bool | None, saw: str) -> Row:
     return Row(check, host.name, right, saw)
 
 
@@ -205,7 +206,10 @@ def _components(settings: Settings) -> Iterator[Row]:
             saw += f", last heartbeat {said[ages[component]]} s ago"
         yield _row(component.description, right, saw)
     for question_ in files:
-        yield _row("DAGs without a file", said[question_] == "none", said[question_])
+        # A DAG that has just been taken away stays active for minutes, or, before Airflow 3, on.
+        lost = said[question_]
+        right = True if lost == "none" else False if lost in ("", "unknown") else None
+        yield _row("DAGs without a file", right, lost or "not installed")
 
 
 def _metrics(settings: Settings) -> Iterator[Row]:
@@ -330,11 +334,11 @@ def told() -> Commands:
     if state.is_executing and host.name == next(iter(state.inventory)).name:
         for line in table(everything):
             logger.info(line)
-    wrong = [row for row in _rows() if not row.right]
+    wrong = [row for row in _rows() if row.right is False]
     if wrong:
         yield f"echo '{len(wrong)} of this host'\"'\"'s checks failed' >&2; false"
         return
-    if host.connector_data.get(_FORMER) and all(row.right for row in everything):
+    if host.connector_data.get(_FORMER) and all(row.right is not False for row in everything):
         # Not a change of the host: no plan could announce it.
         run_quietly(StringCommand("rm -f", FORMER))
     host.noop("every check holds")
@@ -344,7 +348,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     """Write the rows as aligned lines, the wrong ones marked."""
     checks = max(len(row.check) for row in rows)
     hosts = max(len(row.host) for row in rows)
-    marks = {True: "ok  ", False: "FAIL"}
+    marks = {True: "ok  ", False: "FAIL", None: "note"}
     return [
         f"    {marks[row.right]}  {row.check:{checks}}  {row.host:{hosts}}  {row.saw}"
         for row in rows

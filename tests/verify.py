@@ -14,8 +14,8 @@ class Verified:
 
     @property
     def rows(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """Give (check, host) -> (ok or FAIL, what was seen)."""
-        pattern = r"^ +(ok|FAIL) +(\S.*?)  +(\S+) +(.*)$"
+        """Give (check, host) -> (ok, FAIL or note, what was seen)."""
+        pattern = r"^ +(ok|FAIL|note) +(\S.*?)  +(\S+) +(.*)$"
         found = re.findall(pattern, self.run.output, re.MULTILINE)
         return {(check, host): (mark, saw) for mark, check, host, saw in found}
 
