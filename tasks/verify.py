@@ -205,11 +205,14 @@ def _components(settings: Settings) -> Iterator[Row]:
         if component in ages:
             saw += f", last heartbeat {said[ages[component]]} s ago"
         yield _row(component.description, right, saw)
-    for question_ in files:
-        # A DAG that has just been taken away stays active for minutes, or, before Airflow 3, on.
-        lost = said[question_]
-        right = True if lost == "none" else False if lost in ("", "unknown") else None
-        yield _row("DAGs without a file", right, lost or "not installed")
+    for each in files:
+        yield _without_file(said[each])
+
+
+def _without_file(said: str) -> Row:
+    """Note the names: a DAG that has just been taken away stays active for minutes, or for ever."""
+    right = True if said == "none" else False if said in ("", "unknown") else None
+    return _row("DAGs without a file", right, said or "not installed")
 
 
 def _metrics(settings: Settings) -> Iterator[Row]:
