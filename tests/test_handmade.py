@@ -10,7 +10,8 @@ import requests
 from tests.handmade import Handmade, make
 from tests.hosts import Network
 
-pytestmark = pytest.mark.docker
+# The tests that use it are run always.
+pytestmark = [pytest.mark.docker, pytest.mark.sweep]
 
 DAMAGE = {
     "rows": "runuser -u postgres -- psql airflow -c \"DELETE FROM variable WHERE key = 'token'\"",
