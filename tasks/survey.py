@@ -275,9 +275,21 @@ def _site(each: Host, settings: Settings) -> Site:
         return Site(settings, seen(settings), file, generated(settings, file))
 
 
+def _used(settings: Settings) -> list[str]:
+    """Name the generated secrets that this stack uses; the others are in no host's files."""
+    release = settings.release
+    unused = {
+        "airflow_jwt_secret": "jwt_secret" not in release.keys,
+        "postgresql_results_password": not release.results_apart,
+        "rabbitmq_password": settings.broker != "rabbitmq",
+        "redis_password": settings.broker != "redis",
+    }
+    return [name for name in secrets.GENERATORS if not unused.get(name)]
+
+
 def generated(settings: Settings, file: Path) -> dict[str, str]:
     """Give the fingerprints of the secrets that are the file's: they are too long to be guessed."""
-    values = {name: settings.secret(name) for name in secrets.GENERATORS}
+    values = {name: settings.secret(name) for name in _used(settings)}
     own = {name: value for name, value in values.items() if secrets.kept(file, name) == value}
     return {name: fingerprint(value) for name, value in own.items()}
 
