@@ -165,7 +165,7 @@ Subfolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*$"), AfterValidator(
 
 def _is_there(path: Path) -> bool:
     # Of a text that is too long for a name, Path.exists raises an error that quotes it.
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         return path.exists()
     return False
 
@@ -553,6 +553,13 @@ class Settings(BaseModel):
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not _is_there(value):
             raise ValueError("there is no such file or folder on this machine")
+        return value
+
+    @field_validator("airflow_secrets_file", "airflow_backup_folder")
+    @classmethod
+    def _printable(cls, value: Path | None) -> Path | None:
+        if value is not None and not str(value).isprintable():
+            raise ValueError("give a path without line breaks and characters that can't be seen")
         return value
 
     @field_validator(
