@@ -222,12 +222,8 @@ class Site(NamedTuple):
     @property
     def holds_database(self) -> bool:
         """Whether this host is the one that is asked what the database holds."""
-        return holds_database(self.settings)
-
-
-def holds_database(settings: Settings) -> bool:
-    """Tell whether a host runs the database, or prepares an external one for all."""
-    return "postgresql" in settings.topology.components or _asks_external(settings)
+        runs_it = "postgresql" in self.settings.topology.components
+        return runs_it or _asks_external(self.settings)
 
 
 def _asks_external(settings: Settings) -> bool:
