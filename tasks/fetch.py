@@ -61,7 +61,7 @@ def _replaced(file: Path, values: Mapping[str, SecretStr]) -> None:
 def _agreed(file: Path) -> dict[str, str]:
     """Give what the hosts whose secrets are kept in ``file`` have, if they agree."""
     hosts = [each for each in state.inventory.get_active_hosts() if _file(each) == file]
-    by_host = {each.name: read(_text(each)) for each in hosts}
+    by_host = {each.name: read(_text(each)) for each in sorted(hosts, key=lambda each: each.name)}
     values: dict[str, dict[str, list[str]]] = {}
     for name, found in by_host.items():
         for secret, value in found.items():

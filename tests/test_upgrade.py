@@ -40,8 +40,10 @@ RUNS = "SELECT dag_id, run_id, state FROM dag_run WHERE dag_id NOT LIKE 'verify%
 # Without the firewall's, which opens early what the newer release needs.
 SERVICES = "systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic 'airflow-[!f]*.service'"
 
-# What the newer release was let in by stays until the next run of the older one.
+# What the newer release was let in by stays until the next run of the older one, as does the mark
+# of a secret that it alone has.
 LEFT = [
+    "Mark | Write /etc/pyinfra-airflow",
     "Firewall | Write /etc/airflow-firewall.nft",
     "Firewall | Load the rules",
     "PostgreSQL | Shut out who needs the database no more",
@@ -343,7 +345,7 @@ def test_secrets_of_hosts_that_do_not_agree_are_not_fetched(stack: Stack) -> Non
     fetch = stack.of(OLD, "tasks.deploy_secrets_fetch")
     run = fetch.show("-y")
     assert run.code != 0
-    assert "airflow_fernet_key differs between upgrade and second: fetch from one" in run.output
+    assert "airflow_fernet_key differs between second and upgrade: fetch from one" in run.output
     assert stack.key not in run.output
     assert stack.secrets.read_text() == kept
     second.ssh(f"mv /root/kept {path}")
