@@ -30,26 +30,19 @@ _LINE = 48_000
 
 
 @deploy("DAGs")
-def deploy_dags(settings: Settings | None = None) -> list[OperationMeta]:
+def deploy_dags(settings: Settings | None = None, *, checked: bool = False) -> list[OperationMeta]:
     """Deliver plugins and DAGs to a host, of those settings that are set; see the README.
 
-    DAG files that Airflow can't import are told with their traceback, or refused; they may import
-    what the plugins bring. Gives the operations after which Airflow's processes have to start anew.
+    DAG files that Airflow can't import are told with their traceback, or refused unless they were
+    ``checked`` before; they may import what the plugins bring. Gives the operations after which
+    Airflow's processes have to start anew.
     """
     settings = Settings.of(host, settings)
-    dags, plugins = (f"{settings.airflow_home}/{each}" for each in ("dags", "plugins"))
-    has_clone = bool(settings.airflow_dags_repository) and settings.reads_dags
+    dags, plugins = _folders(settings)
+    has_clone = _has_clone(settings)
     reads = settings.release.parser in settings.airflow_components
-    if has_clone:
-        repository.fetch(settings)
-    if reads and settings.airflow_dags_check == "refuse":
-        importable(
-            name="Import the new DAG files",
-            dags=dags,
-            plugins=plugins,
-            sources={dags: settings.airflow_dags, plugins: settings.airflow_plugins},
-            settings=settings if has_clone else None,
-        )
+    if not checked:
+        _check(settings)
     restarting = _delivered(settings.airflow_plugins, plugins)
     steps = [*restarting, *_delivered(settings.airflow_dags, dags)]
     if has_clone:
@@ -57,6 +50,36 @@ def deploy_dags(settings: Settings | None = None) -> list[OperationMeta]:
     if reads and steps and settings.airflow_dags_check == "report":
         imported(name="Look for DAG files that don't import", path=dags, changed=steps)
     return restarting
+
+
+@deploy("DAGs")
+def deploy_dags_check(settings: Settings) -> None:
+    """Refuse DAG files that don't import, before the first change, with what the host has."""
+    _check(settings)
+
+
+def _check(settings: Settings) -> None:
+    """Bring the repository's commit beside the one that is used, and look at what is to be."""
+    dags, plugins = _folders(settings)
+    if _has_clone(settings):
+        repository.fetch(settings)
+    reads = settings.release.parser in settings.airflow_components
+    if reads and settings.airflow_dags_check == "refuse":
+        importable(
+            name="Import the new DAG files",
+            dags=dags,
+            plugins=plugins,
+            sources={dags: settings.airflow_dags, plugins: settings.airflow_plugins},
+            settings=settings if _has_clone(settings) else None,
+        )
+
+
+def _folders(settings: Settings) -> tuple[str, str]:
+    return f"{settings.airflow_home}/dags", f"{settings.airflow_home}/plugins"
+
+
+def _has_clone(settings: Settings) -> bool:
+    return bool(settings.airflow_dags_repository) and settings.reads_dags
 
 
 def _delivered(source: Path | None, path: str) -> list[OperationMeta]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from . import schemas
+from .accounts import accounts
 from .ports import OURS, Claim, claims
 from .releases import PGBOUNCER, POSTGRESQL
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
@@ -76,13 +77,13 @@ def _others(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _of_host(name: str, site: Site) -> Iterator[str]:
     settings, seen = site.settings, site.seen
+    yield from _accounts(name, settings, seen)
     yield from _taken_ports(name, settings, seen)
     if settings.airflow_components:
         yield from _other_airflow(name, seen)
         yield from _home(name, settings, seen)
     # What is strange beside an Airflow of ours was changed there by hand: the run mends it.
     if settings.airflow_components and not seen.current:
-        yield from _accounts(name, seen)
         yield from _units(name, settings, seen)
         yield from _folders(name, settings, seen)
     if "rabbitmq" in settings.topology.components:
@@ -125,13 +126,21 @@ def _listed(things: Iterable[str]) -> str:
     return ", ".join(every[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _accounts(name: str, seen: Seen) -> Iterator[str]:
-    for account, (number, shell) in seen.accounts.items():
-        if not shell.endswith(_NO_SHELLS):
+def _accounts(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse accounts of people, and a change of a home that usermod would refuse."""
+    homes = accounts(settings)
+    for account, login in seen.accounts.items():
+        if not login.shell.endswith(_NO_SHELLS):
             yield (
-                f"{name} has an account {account} that somebody logs in to (number {number}, shell"
-                f" {shell}), and this package needs one of that name for itself: rename it, or"
-                " deploy to another host"
+                f"{name} has an account {account} that somebody logs in to (number {login.number},"
+                f" shell {login.shell}), and this package needs one of that name for itself: rename"
+                " it, or deploy to another host"
+            )
+        elif login.used and login.home != homes[account] and not seen.processes:
+            keep = f", or set airflow_home to {login.home}" if account == "airflow" else ""
+            yield (
+                f"{name} has an account {account} whose home {login.home} can't become"
+                f" {homes[account]} while it is in use ({login.used}): stop that{keep}"
             )
 
 

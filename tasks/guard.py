@@ -63,14 +63,6 @@ def _tell(site: Site) -> None:
         return
     if words := described(seen):
         host.log(f"another Airflow was here: {words}", logger.warning)
-    for path in seen.mentions:
-        host.log(
-            f"{path} mentions Airflow: make sure that it does not act on this one"
-            " (airflow_metadata_days and airflow_log_days clean up)",
-            logger.warning,
-        )
-    for path in seen.sites:
-        host.log(f"{path} leads to the web UI's port past the proxy: remove it", logger.warning)
 
 
 @deploy("Mark")

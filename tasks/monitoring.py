@@ -35,7 +35,7 @@ from .system import account, debs_here, of_this_host, packages
 USER = "airflow_monitor"
 """Who the exporters run as, and the role that PostgreSQL knows by that."""
 STATSD = "/etc/airflow-collectd.conf"
-_HOME = "/nonexistent"
+HOME = "/nonexistent"
 _WORKS_WITHIN = 60
 """Seconds that an exporter has after its start."""
 _RETURN_WITHIN = 30
@@ -101,7 +101,7 @@ def deploy_monitoring(
     own = [exporter for exporter in wanted if exporter.packages]
     exporters_gone(name="Remove exporters that run elsewhere", wanted=[each.unit for each in own])
     if own:
-        account(name=f"Create the user {USER}", user=USER, home=_HOME, shell="/usr/sbin/nologin")
+        account(name=f"Create the user {USER}", user=USER, home=HOME, shell="/usr/sbin/nologin")
         place({path: File(text) for path, text in texts(settings).items()})
     scrapes = {exporter: scrape(settings, exporter) for exporter in wanted}
     for exporter in host.loop(EXPORTERS):

@@ -123,6 +123,12 @@ def place(wanted: Mapping[str, File | Folder], *, among: Iterable[str] = ()) -> 
             file(name=f"Write {path}", path=path, wanted=entry, among=every)
 
 
+def as_wanted(files: Mapping[str, File]) -> bool:
+    """Tell whether the host has each of the files as it should be."""
+    have = look(Paths, paths=tuple(files))
+    return all(have.get(path) == wanted.found for path, wanted in files.items())
+
+
 @operation()
 def folder(path: str, wanted: Folder, *, among: tuple[str, ...]) -> Commands:
     """Make a folder, or give it its owner and mode. ``among`` are the paths of one look."""
@@ -224,8 +230,12 @@ def _written_secretly(path: str, wanted: File) -> Commands:
 
 def kept(path: str, wanted: File, have: Found | None) -> Commands:
     """Copy a file that is somebody else's, for root alone, before it is overwritten."""
-    if not foreign(path, wanted, have):
-        return
+    if foreign(path, wanted, have):
+        yield from copied(path)
+
+
+def copied(path: str) -> Commands:
+    """Copy a file of somebody's to where root alone can read it, and say so."""
     folder = f"{REPLACED}/{_started()}"
     copy = f"{folder}{path}"
     if not state.is_executing:

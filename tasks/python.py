@@ -116,11 +116,25 @@ def _build_aids(settings: Settings) -> None:
         place({**parents, **{path: File(text) for path, text in texts.items()}})
 
 
-def _environments(settings: Settings, python: releases.Interpreter) -> Environment:
+def in_use(settings: Settings) -> bool:
+    """Tell whether the host's Airflow runs from the environment that the settings want."""
+    path = _path(settings, _wanted(settings, choose_interpreter(settings)))
+    return look(PythonEnvironments, paths=(BOOTSTRAP, path), link=CURRENT).linked == path
+
+
+def _wanted(settings: Settings, python: releases.Interpreter) -> locks.Wanted:
     if sentence := settings.contradiction(python.version):
         raise SettingsError(sentence)
-    wanted = settings.wanted(python.version)
-    path = f"{ENVIRONMENT}/{settings.airflow_version}-{wanted.digest}"
+    return settings.wanted(python.version)
+
+
+def _path(settings: Settings, wanted: locks.Wanted) -> str:
+    return f"{ENVIRONMENT}/{settings.airflow_version}-{wanted.digest}"
+
+
+def _environments(settings: Settings, python: releases.Interpreter) -> Environment:
+    wanted = _wanted(settings, python)
+    path = _path(settings, wanted)
     among = (BOOTSTRAP, path)
     bootstrap = locks.parse("\n".join(settings.release.bootstrap), ())
     if sentence := settings.lacks({**bootstrap, **wanted.pins}):

@@ -7,22 +7,23 @@ from collections.abc import Mapping
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
-from .airflow import deploy_airflow, deploy_database, deploy_services
+from .airflow import configuration, deploy_airflow, deploy_database, deploy_services
 from .backup import backed_up
 from .connection import held, send_at_once
-from .dags import deploy_dags
+from .dags import deploy_dags, deploy_dags_check
 from .facts import HostSystem, look
 from .firewall import deploy_firewall
 from .foreign import deploy_foreign
 from .guard import deploy_mark, guarded, held_in
 from .housekeeping import deploy_housekeeping
+from .leftovers import deploy_no_leftovers
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
-from .operations import barrier
+from .operations import as_wanted, barrier
 from .pgbouncer import deploy_no_pgbouncer, deploy_pgbouncer
 from .postgresql import deploy_less_access, deploy_postgresql
 from .proxy import deploy_proxy
-from .python import deploy_environment, deploy_link
+from .python import deploy_environment, deploy_link, in_use
 from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
 from .releases import PGBOUNCER
@@ -49,7 +50,11 @@ def deploy_stack(
     settings = of_this_host(settings)
     sites = replacing or guarded(settings, alone=alone)
     held(name="Hold the host for this run")
+    checked = settings.airflow_dags_check == "refuse" and _as_the_dags_will_find_it(settings)
+    if checked:
+        deploy_dags_check(settings)
     deploy_mark(settings)
+    deploy_no_leftovers(settings, sites[host.name].seen)
     deploy_system(settings)
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
@@ -75,7 +80,7 @@ def deploy_stack(
             deploy_stopped(settings)
         changed = [environment.made, deploy_link(environment)]
         deploy_airflow(settings)
-        changed += deploy_dags(settings)
+        changed += deploy_dags(settings, checked=checked)
     if settings.topology.database_here:
         deploy_foreign(settings)
         if replacing and stored and stored.used and not sites[host.name].seen.current:
@@ -98,3 +103,10 @@ def deploy_stack(
             deploy_no_pgbouncer()
     if "rabbitmq" in settings.topology.components:
         deploy_fewer_queues(settings)
+
+
+def _as_the_dags_will_find_it(settings: Settings) -> bool:
+    """Tell whether DAGs find on the host, before it is changed, what they are to find."""
+    return bool(settings.airflow_components) and (
+        in_use(settings) and as_wanted(configuration(settings))
+    )

@@ -14,7 +14,8 @@ from pyinfra import host, state
 from pyinfra.api import FactBase, Host, QuoteString, StringCommand
 from pyinfra.context import ctx_host
 
-from . import monitoring, releases, repository, secrets, stored, tunnel
+from . import releases, secrets, stored, tunnel
+from .accounts import accounts
 from .facts import look
 from .ports import claims
 from .resources import template
@@ -51,6 +52,16 @@ class Listener(NamedTuple):
     unit: str
 
 
+class Login(NamedTuple):
+    """An account."""
+
+    number: int
+    home: str
+    shell: str
+    used: str
+    """What runs as it, if anything does."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What is on a host; a bare one has nothing of all this."""
@@ -78,8 +89,8 @@ class Seen:
     """Those that are wanted, and that this package has not written."""
     entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What is in the folders of ours."""
-    accounts: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    """Those that are wanted -> number and shell."""
+    accounts: Mapping[str, Login] = field(default_factory=dict)
+    """Those that are wanted, by their names."""
     nodes: tuple[str, ...] = ()
     """RabbitMQ's nodes with data."""
     broker: str = ""
@@ -119,7 +130,13 @@ class Survey(FactBase[Seen]):
     default = Seen
 
     def command(
-        self, home: str, ports: tuple[int, ...], database: str, local: bool, web_port: int | None
+        self,
+        home: str,
+        ports: tuple[int, ...],
+        accounts: tuple[str, ...],
+        database: str,
+        local: bool,
+        web_port: int | None,
     ) -> StringCommand:
         script = template(
             "survey",
@@ -133,15 +150,11 @@ class Survey(FactBase[Seen]):
             direct=(*stored.PATIENCE, *stored.DIRECT),
             derived=stored.DERIVED,
         )
-        words = (home, " ".join(map(str, ports)), " ".join(ACCOUNTS), database)
+        words = (home, " ".join(map(str, ports)), " ".join(accounts), database)
         return StringCommand("bash -c", QuoteString(script), "survey", *map(QuoteString, words))
 
     def process(self, output: list[str]) -> Seen:
         return read(output)
-
-
-ACCOUNTS = ("airflow", repository.USER, monitoring.USER)
-"""Those that this package makes."""
 
 
 def read(output: list[str]) -> Seen:
@@ -190,9 +203,10 @@ def _listener(line: str) -> Listener:
     return Listener(int(port), *rest)
 
 
-def _account(line: str) -> tuple[str, tuple[int, str]]:
-    name, _, number, *_, shell = line.split(":")
-    return name, (int(number), shell)
+def _account(line: str) -> tuple[str, Login]:
+    entry, _, used = line.partition("|")
+    name, _, number, *_, home, shell = entry.split(":")
+    return name, Login(int(number), home, shell, used)
 
 
 def fingerprints(keys: str) -> frozenset[str]:
@@ -299,6 +313,7 @@ def seen(settings: Settings) -> Seen:
         stdin=StringIO(_login(settings)) if external else None,
         home=settings.airflow_home,
         ports=tuple(sorted(claims(settings))),
+        accounts=tuple(accounts(settings)),
         database=settings.postgresql_database if local or external else "",
         local=local,
         web_port=settings.airflow_web_port if settings.airflow_components else None,

@@ -332,6 +332,10 @@ class Handmade:
         query = f"SELECT state FROM dag_run WHERE run_id = '{run}'"
         until(lambda: self.sql(query) in (["success"], ["failed"]), 180, f"{DAG} is done")
         assert self.sql(query) == ["success"]
+        # The worker takes a task's message off only after that.
+        waiting = "rabbitmqctl -q --no-table-headers list_queues name messages | grep '^default'"
+        done = ("", "default\t0\n")
+        until(lambda: self.host.ssh(waiting, check=False).stdout in done, 30, "the queue is empty")
 
     def sql(self, query: str) -> list[str]:
         """Ask its database."""

@@ -25,7 +25,7 @@ OURS = [
     "folder root /opt/airflow",
     *(f"environment {each}" for each in ("3.3.2-5a237adb", "bin", "bootstrap", "current", "lib")),
     *(f"configuration {each}" for each in ("airflow.env", "secrets.env", "postgresql-ca.crt")),
-    "account airflow:x:999:997::/var/lib/airflow:/usr/sbin/nologin",
+    "account airflow:x:999:997::/var/lib/airflow:/usr/sbin/nologin|process 7, python3",
     "node rabbit@localhost",
     "broker ours",
     "client 15",
@@ -105,7 +105,12 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "has units of an Airflow",
     ),
     "a port": (["port 8080 7 nginx nginx.service"], "port 8080 of 192.0.2.10 is taken by another"),
-    "a person's account": (["account airflow:x:1001:1001::/home/airflow:/bin/bash"], "logs in to"),
+    "a person's account": (["account airflow:x:1001:1001::/home/airflow:/bin/bash|"], "logs in to"),
+    "an account in use": (
+        ["account airflow:x:998:998::/srv/flow:/usr/sbin/nologin|process 209, rsync"],
+        "/srv/flow can't become /var/lib/airflow while it is in use (process 209, rsync): stop"
+        " that, or set airflow_home to /srv/flow",
+    ),
     "somebody's airflow.cfg": (["file /var/lib/airflow/airflow.cfg"], "with the Fernet key and"),
     "somebody's folder": (["folder bob /var/log/airflow"], "files of the user bob"),
     "an environment in /opt/airflow": (["environment pyvenv.cfg"], "(/opt/airflow/pyvenv.cfg)"),
@@ -178,7 +183,9 @@ def test_a_release_that_is_newer_than_the_table_works_on(tmp_path: Path) -> None
 def test_what_was_changed_by_hand_on_a_host_of_ours_is_mended(strange: str, tmp_path: Path) -> None:
     ours = [*OURS, *mark(KEY), "home /var/lib/airflow", strange]
     assert refused(ours, tmp_path) == []
-    assert len(refused([*ours, "file /srv/airflow.cfg"], tmp_path, airflow_home="/srv")) == 1
+    moved = refused([*ours, "file /srv/airflow.cfg"], tmp_path, airflow_home="/srv")
+    expected = ("in use", "has a /srv/")
+    assert all(words in said for words, said in zip(expected, moved, strict=True))
 
 
 def test_a_newer_schema_does_not_go_back(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.cli import ROOT, Deployment, Run
 from tests.handmade import HOME, Handmade, make
@@ -83,7 +84,7 @@ def bare(network: Network) -> Iterator[Host]:
 
 def deployment(host: Host, folder: Path, deploy: str = "deploy.py", **data: Any) -> Deployment:
     """Give a deployment with README's inventory, and with `without` of its groups left out."""
-    text = (ROOT / "inventories/single.py").read_text()
+    text = (ROOT / "inventories/single.py").read_text() + data.pop("further", "")
     for group in data.pop("without", ()):
         text = text.replace(f"{group} = ", "", 1)
     inventory = folder / "single.py"
@@ -203,6 +204,15 @@ CONSENT: dict[str, Any] = {
     "airflow_hardening": False,
     "rabbitmq_node_name": "rabbit@old",
 }
+CRONTAB = "/var/spool/cron/crontabs/ubuntu"
+LEFT = """
+echo '/home/ubuntu/airflow/logs/*.log { weekly }' > /etc/logrotate.d/flow
+printf '%s\n' '1 1 * * * root true' '2 2 * * * ubuntu airflow db clean' > /etc/cron.d/flow
+printf '[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n# airflow' \
+    > /etc/systemd/system/flow.timer
+printf '[Service]\nExecStart=true\n' > /etc/systemd/system/flow.service
+systemctl enable -q flow.timer
+"""
 KEPT = "cd /var/backups/airflow-replaced/* && find . -type f | cut -c 2- | sort"
 
 
@@ -210,9 +220,10 @@ def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: P
     # Its watchdog would start it again.
     units = "airflow-webserver airflow-scheduler airflow-worker"
     there.host.ssh(f"systemctl stop cron; systemctl disable -q --now {units}")
+    there.host.ssh("bash", input=LEFT)
     alive = "SELECT 1 FROM job WHERE latest_heartbeat > now() - interval '1 minute'"
     until(lambda: there.sql(alive) == [], 120, "the old scheduler's heartbeats are old")
-    deploy = deployment(there.host, tmp_path, **CONSENT)
+    deploy = deployment(there.host, tmp_path, further="proxy = [host]\n", **CONSENT)
     refused(deploy, "6 of 6 stored secrets can't be opened with airflow_fernet_key")
     deploy.environment["AIRFLOW_FERNET_KEY"] = there.secrets["fernet_key"]
     plan = deploy.show("--dry", "--diff")
@@ -223,10 +234,16 @@ def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: P
         assert there.leaked(said) == []
         assert "role airflow: password; loses SUPERUSER, CREATEDB" in said
         assert "replaces a file that this package has not written; its text is not shown" in said
-        assert "/var/spool/cron/crontabs/ubuntu mentions Airflow" in said
-        assert "leads to the web UI's port past the proxy" in said
+        assert "Disable jobs that mention Airflow in /var/spool/cron/crontabs/ubuntu" in said
+        assert "/etc/logrotate.d/flow mentions Airflow: make sure" in said
+        assert "Remove /etc/nginx/sites-enabled/default, which lead past the proxy" in said
     kept = there.host.ssh(KEPT).stdout.split()
-    assert f"{HOME}/airflow.cfg" in kept
+    assert {f"{HOME}/airflow.cfg", CRONTAB, "/etc/nginx/sites-enabled/default"} <= set(kept)
+    jobs = there.host.ssh("crontab -u ubuntu -l; cat /etc/cron.d/flow").stdout.splitlines()
+    assert [line for line in jobs if not line.startswith("#")] == ["1 1 * * * root true"]
+    assert there.host.ssh("systemctl is-enabled flow.timer", check=False).stdout == "disabled\n"
+    plain = requests.get(f"http://{there.host.address}/", allow_redirects=False, timeout=30)
+    assert plain.headers["location"].startswith("https://")
     assert "/etc/systemd/system/airflow-scheduler.service" in kept
     for path in kept:
         assert f"kept the former {path} in /var/backups/airflow-replaced/" in run.output
@@ -251,6 +268,10 @@ systemctl daemon-reload && systemctl start {unit}
 STATES = {
     "a port": (TAKEN.format(unit="shop.service", port=8080), "of shop.service): stop that, or set"),
     "a login": ("useradd --create-home --shell /bin/bash airflow", "an account airflow that"),
+    "an account in use": (
+        "useradd --system --home /srv/flow airflow; cd /; setsid -f runuser -u airflow sleep 1e6",
+        "while it is in use (process ",
+    ),
     "a unit": (TAKEN.format(unit="airflow-scheduler.service", port=99), "units of an Airflow"),
     "a folder": ("install -d -o games /var/log/airflow{,/old}", "files of the user games"),
     "a virtual environment": ("mkdir -p /opt/airflow && > /opt/airflow/pyvenv.cfg", "pyvenv.cfg)"),
@@ -262,7 +283,7 @@ STATES = {
 UNDO = """
 systemctl stop shop.service airflow-scheduler.service; rm -f /etc/systemd/system/*shop.service \
     /etc/systemd/system/airflow-scheduler.service; systemctl daemon-reload
-userdel -r airflow; rm -rf /var/log/airflow /opt/airflow /etc/airflow
+pkill -u airflow; userdel -r airflow; rm -rf /var/log/airflow /opt/airflow /etc/airflow
 true
 """
 

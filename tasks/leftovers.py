@@ -1,0 +1,73 @@
+"""What another Airflow has left on a host that would act on ours: named, and ended by consent."""
+
+from __future__ import annotations
+
+from pyinfra import host, logger
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from .deploys import deploy
+from .operations import Commands, copied
+from .releases import PROXY
+from .settings import Settings
+from .survey import Seen
+
+_CRONTABS = "/var/spool/cron/crontabs/"
+_LOGROTATE = "/etc/logrotate.d/"
+_COMMENT = "-E '/^[^#]*airflow/s/^/# /'"
+
+
+@deploy("Leftovers")
+def deploy_no_leftovers(settings: Settings, seen: Seen) -> None:
+    """Name what another Airflow has left on a host that is not ours yet.
+
+    With ``airflow_adopt`` its jobs are disabled, and sites that lead past the proxy removed, of
+    which copies are kept.
+    """
+    if seen.current or not settings.airflow_components:
+        return
+    ends = settings.airflow_adopt
+    jobs = [path for path in seen.mentions if ends and not path.startswith(_LOGROTATE)]
+    sites = [path for path in seen.sites if ends and PROXY in settings.topology.components]
+    for path in seen.mentions:
+        if path not in jobs:
+            host.log(
+                f"{path} mentions Airflow: make sure that it does not act on this one"
+                " (airflow_metadata_days and airflow_log_days clean up)",
+                logger.warning,
+            )
+    for path in seen.sites:
+        if path not in sites:
+            host.log(f"{path} leads to the web UI's port past the proxy: remove it", logger.warning)
+    if jobs:
+        jobs_ended(name=f"Disable jobs that mention Airflow in {', '.join(jobs)}", paths=jobs)
+    if sites:
+        sites_ended(name=f"Remove {', '.join(sites)}, which lead past the proxy", paths=sites)
+
+
+@operation()
+def jobs_ended(paths: list[str]) -> Commands:
+    """Comment their lines out in crontabs, take scripts the right to run, and disable timers."""
+    for path in paths:
+        yield from copied(path)
+        yield _ended(path)
+
+
+def _ended(path: str) -> StringCommand:
+    file, name = QuoteString(path), QuoteString(path.rpartition("/")[2])
+    if path.startswith(_CRONTABS):
+        return StringCommand("sed", _COMMENT, file, "| crontab -u", name, "-")
+    if path.endswith(".timer"):
+        return StringCommand("systemctl disable -q --now", name)
+    if path.startswith(("/etc/crontab", "/etc/cron.d/")):
+        return StringCommand("sed -i", _COMMENT, file)
+    return StringCommand("chmod a-x", file)
+
+
+@operation()
+def sites_ended(paths: list[str]) -> Commands:
+    """Remove files of nginx, which reads the rest anew."""
+    for path in paths:
+        yield from copied(path)
+    yield StringCommand(
+        "rm", *map(QuoteString, paths), "&& systemctl try-reload-or-restart nginx.service"
+    )
