@@ -1,27 +1,19 @@
 """How a host's memory is shared out. Pure: what a machine has and what runs there in, numbers out.
 
-The components' figures stand in the release table; every number here is MiB.
+The components' figures stand in the table of releases, those of servers in theirs; every number
+here is MiB.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .releases import EXPORTERS, PGBOUNCER, PROXY, Component
+from .catalog import servers
+from .releases import Component
 from .settings import Settings, SettingsError
 
 _SYSTEM = 100
 """What Debian with systemd, sshd and its journal takes."""
-_POSTGRESQL = 60
-"""What PostgreSQL takes beside its shared buffers, with the connections of one Airflow."""
-_RABBITMQ = 100
-"""What the broker takes with Airflow's few small messages."""
-_REDIS = 30
-"""What Redis takes with Airflow's few small messages."""
-_EXPORTERS = {"statsd_exporter": 15, "postgresql_exporter": 20, "rabbitmq_exporter": 20}
-"""What the exporters of metrics take."""
-_PROXY = 10
-_PGBOUNCER = 10
 _TASKS_PER_CORE = 4
 _MOST_TASKS = 16
 """Airflow's own default."""
@@ -68,18 +60,11 @@ def fitted(settings: Settings, machine: Machine) -> Settings:
 
 def needs(settings: Settings) -> dict[str, int]:
     """Say what the host's components take with these settings: name -> MiB, the system first."""
-    here = settings.topology.components
-    backends = {
-        "postgresql": _POSTGRESQL + (settings.postgresql_shared_buffers or 0),
-        "rabbitmq": _RABBITMQ,
-        "redis": _REDIS,
-        **_EXPORTERS,
-        PROXY: _PROXY,
-        PGBOUNCER: _PGBOUNCER,
-    }
+    here = [each for each in servers.EVERY if each.group in settings.topology.components]
+    more = {servers.POSTGRESQL: settings.postgresql_shared_buffers or 0}
     return {
         "the system": _SYSTEM,
-        **{name: mebibytes for name, mebibytes in backends.items() if name in here},
+        **{each.group: each.memory + more.get(each, 0) for each in here},
         **{each.name: _need(settings, each) for each in settings.airflow_components},
     }
 
@@ -112,7 +97,7 @@ def _with(settings: Settings, **numbers: int) -> Settings:
 
 
 def _alone(settings: Settings, name: str) -> bool:
-    return settings.topology.components - set(EXPORTERS) == {name}
+    return settings.topology.components - {each.group for each in servers.EXPORTERS} == {name}
 
 
 def _shared_buffers(settings: Settings, machine: Machine) -> int:

@@ -11,8 +11,9 @@ from itertools import chain
 
 from . import schemas
 from .accounts import accounts
-from .ports import OURS, Claim, claims
-from .releases import PGBOUNCER, POSTGRESQL
+from .catalog.servers import PGBOUNCER, UNITS
+from .endpoints import Endpoint, endpoints
+from .releases import POSTGRESQL
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Job, Stored
 from .survey import KEY, Listener, Process, Seen, Site, fingerprints
@@ -161,9 +162,10 @@ def _units(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
 
 def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     own = {unit.rpartition("/")[2] for unit in seen.units}
-    for port, claim in claims(settings).items():
+    for endpoint in (each for each in endpoints(settings) if each.protocol == "tcp"):
+        port = endpoint.port
         for each in seen.listeners:
-            if each.port != port or (each.unit not in own and _may_listen(each, claim, seen)):
+            if each.port != port or (each.unit not in own and _may_listen(each, endpoint, seen)):
                 continue
             if seen.processes and each.unit in (*own, *(p.unit for p in seen.processes)):
                 continue  # told with the other Airflow
@@ -172,13 +174,13 @@ def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
             )
             yield (
                 f"port {port} of {name} is taken by another program ({by}): stop that, or set"
-                f" {claim.setting} to another port"
+                f" {endpoint.setting} to another port"
             )
 
 
-def _may_listen(listener: Listener, claim: Claim, seen: Seen) -> bool:
+def _may_listen(listener: Listener, endpoint: Endpoint, seen: Seen) -> bool:
     """Tell whether a unit is the one that a port is for, or one of ours that may leave it."""
-    units = OURS if seen.current or seen.marked else claim.units
+    units = UNITS if seen.current or seen.marked else endpoint.units
     return listener.unit.startswith(units)
 
 
@@ -209,7 +211,7 @@ def _servers(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
             f"{name} has a RabbitMQ that this package has not configured: use it as an external"
             f" broker by rabbitmq_url, which changes nothing in it, or {_ADOPT}"
         )
-    if PGBOUNCER in here and seen.pool == "other":
+    if PGBOUNCER.group in here and seen.pool == "other":
         yield (
             f"{name} has a PgBouncer that this package has not configured: leave the group"
             f" pgbouncer out, or {_ADOPT}, and its configuration is then replaced"

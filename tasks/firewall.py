@@ -9,16 +9,18 @@ only once this machine has connected anew. A firewall of somebody else's is left
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.operation import OperationMeta
 
-from . import monitoring, releases
-from .addresses import EVERYBODY, is_loopback
+from . import releases
+from .addresses import EVERYBODY
+from .catalog import servers
 from .connection import connects_anew
 from .deploys import deploy
+from .endpoints import endpoints
 from .facts import (
     FIREWALL_RULES,
     FirewallTable,
@@ -30,7 +32,6 @@ from .facts import (
     look,
 )
 from .operations import Commands, File, digest, kept, place, running, will_have_changed, written
-from .releases import PGBOUNCER, PROXY
 from .resources import template
 from .settings import Settings
 from .system import debs_here, packages
@@ -52,15 +53,14 @@ def deploy_firewall(settings: Settings | None = None) -> None:
     On a single host there is none of them: nothing is done unless ``firewall`` closes all others.
     """
     settings = Settings.of(host, settings)
-    ports = allowed(settings)
-    if not ports and not datagrams_allowed(settings) and not settings.firewall:
+    if not any((allowed(settings), allowed(settings, "udp"), settings.firewall)):
         if FIREWALL_RULES in look(HostSystem).edge:
             gone(name="Open the ports that were closed")
         return
     packages(name="Install nftables", packages=releases.APT["firewall"], debs=debs_here(settings))
     ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
     rules = rules_text(settings, ssh_ports)
-    unit = template("airflow-firewall.service", rules=FIREWALL_RULES)
+    unit = template("airflow-firewall.service", rules=FIREWALL_RULES, before=_guarded_units())
     texts = {FIREWALL_RULES: rules, _UNIT_FILE: unit}
     place({_UNIT_FILE: File(unit)})
     if settings.firewall:
@@ -72,6 +72,15 @@ def deploy_firewall(settings: Settings | None = None) -> None:
     rules_loaded(name="Keep the rules loaded", unit=UNIT, loading=ran)
 
 
+def _guarded_units() -> list[str]:
+    """Return the units that start after the rules are loaded."""
+    every = {component for release in releases.RELEASES for component in release.components}
+    components = (f"airflow-{each.name}.service" for each in every)
+    # Those of PostgreSQL's clusters come after this one of Debian's.
+    of_servers = (each.unit.replace("@.", ".") for each in servers.EVERY)
+    return sorted({*components, *of_servers})
+
+
 def rules_text(settings: Settings, ssh_ports: Collection[int]) -> str:
     """Write the rules."""
     ports = allowed(settings)
@@ -79,74 +88,26 @@ def rules_text(settings: Settings, ssh_ports: Collection[int]) -> str:
         "airflow-firewall.nft",
         closed=settings.firewall,
         ports={port: _sources(ports[port]) for port in ports if port not in ssh_ports},
-        datagrams={port: _sources(each) for port, each in datagrams_allowed(settings).items()},
+        datagrams={port: _sources(each) for port, each in allowed(settings, "udp").items()},
         ssh_ports=ssh_ports,
         ssh_sources=_sources(settings.firewall_allow_ssh or EVERYBODY),
     )
-
-
-def datagrams_allowed(settings: Settings) -> dict[int, tuple[str, ...]]:
-    """Give the same as ``allowed`` for UDP: Airflow's hosts send their metrics by it."""
-    if monitoring.STATSD_EXPORTER not in monitoring.here(settings) or not settings.topology.hosts:
-        return {}
-    return {settings.monitoring_statsd_port: settings.topology.hosts}
 
 
 def _sources(addresses: Iterable[str]) -> list[str]:
     return [f"{_family(address)} saddr {address}" for address in addresses]
 
 
-def allowed(settings: Settings) -> dict[int, list[str]]:
-    """Give for each port of this host that is guarded who may come: addresses and networks."""
+def allowed(settings: Settings, protocol: str = "tcp") -> dict[int, list[str]]:
+    """Return for each port of this host that is guarded who may come: addresses and networks."""
+    closed = settings.firewall
     wanted: dict[int, list[str]] = {}
-    opened = _opened(settings) if settings.firewall else ()
-    for port, addresses in (*_guarded(settings), *opened):
+    for each in endpoints(settings):
+        if each.protocol == protocol and (each.guarded or (closed and each.clients)):
+            wanted.setdefault(each.port, []).extend(each.clients)
+    for port, addresses in settings.firewall_allow.items() if closed and protocol == "tcp" else ():
         wanted.setdefault(port, []).extend(addresses)
-    return {port: list(dict.fromkeys(addresses)) for port, addresses in wanted.items()}
-
-
-Rules = Iterator[tuple[int, Iterable[str]]]
-
-
-def _guarded(settings: Settings) -> Rules:
-    """Give the ports that are for some hosts alone, also where the others are left open."""
-    topology = settings.topology
-    if "rabbitmq" in topology.components and (topology.hosts or settings.rabbitmq_allow):
-        yield settings.rabbitmq_port, (*topology.hosts, *settings.rabbitmq_allow)
-    if PGBOUNCER in topology.components and topology.hosts:
-        yield settings.pgbouncer_port, topology.hosts
-    if "redis" in topology.components and (topology.hosts or settings.redis_allow):
-        yield settings.redis_port, (*topology.hosts, *settings.redis_allow)
-    if settings.monitoring_allow:
-        ports = monitoring.ports(settings).values()
-        yield from ((port, settings.monitoring_allow) for port in ports)
-    web = [address for address in topology.web_hosts if address != topology.address]
-    for component in settings.airflow_components:
-        if component.log_port and not topology.web_here:
-            yield getattr(settings, component.log_port), web
-    if topology.proxies and _serves_others(settings):
-        yield settings.airflow_web_port, topology.web_clients
-
-
-def _opened(settings: Settings) -> Rules:
-    """Give the ports that have to be opened where all are closed."""
-    topology = settings.topology
-    if "postgresql" in topology.components:
-        yield settings.postgresql_port, (*topology.direct_hosts, *settings.postgresql_allow)
-    if not topology.proxies and _serves_others(settings):
-        yield settings.airflow_web_port, EVERYBODY
-    if "flower" in topology.components and not is_loopback(settings.airflow_flower_host):
-        yield settings.airflow_flower_port, EVERYBODY
-    if PROXY in topology.components:
-        yield from ((port, EVERYBODY) for port in settings.proxy_ports)
-    if settings.airflow_health_port and not is_loopback(settings.airflow_web_host):
-        yield settings.airflow_health_port, EVERYBODY
-    yield from settings.firewall_allow.items()
-
-
-def _serves_others(settings: Settings) -> bool:
-    serves = settings.release.web in settings.airflow_components
-    return serves and not is_loopback(settings.airflow_web_host)
+    return {port: list(dict.fromkeys(wanted[port])) for port in sorted(wanted)}
 
 
 def _family(address: str) -> str:

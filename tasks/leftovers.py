@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyinfra import host, logger
 from pyinfra.api import QuoteString, StringCommand, operation
 
+from .catalog.servers import PROXY
 from .deploys import deploy
 from .operations import Commands, copied
-from .releases import PROXY
 from .settings import Settings
 from .survey import Seen
 
@@ -27,7 +27,7 @@ def deploy_no_leftovers(settings: Settings, seen: Seen) -> None:
         return
     ends = settings.airflow_adopt
     jobs = [path for path in seen.mentions if ends and not path.startswith(_LOGROTATE)]
-    sites = [path for path in seen.sites if ends and PROXY in settings.topology.components]
+    sites = [path for path in seen.sites if ends and PROXY.group in settings.topology.components]
     for path in seen.mentions:
         if path not in jobs:
             host.log(

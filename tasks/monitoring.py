@@ -8,16 +8,22 @@ servers are named, and the firewall lets in those alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import releases
 from .addresses import bracketed
+from .catalog.servers import (
+    EXPORTERS,
+    POSTGRESQL_EXPORTER,
+    RABBITMQ_EXPORTER,
+    STATSD_EXPORTER,
+    Server,
+)
 from .deploys import deploy
+from .endpoints import listeners, port
 from .facts import AptPackages, HostSystem, Scrape, Scrapes, Watched, look, scraping
 from .operations import (
     Commands,
@@ -32,7 +38,7 @@ from .resources import template
 from .settings import Settings
 from .system import account, debs_here, of_this_host, packages
 
-USER = "airflow_monitor"
+USER = STATSD_EXPORTER.user
 """Who the exporters run as, and the role that PostgreSQL knows by that."""
 STATSD = "/etc/airflow-collectd.conf"
 HOME = "/nonexistent"
@@ -41,49 +47,12 @@ _WORKS_WITHIN = 60
 _RETURN_WITHIN = 30
 
 
-@dataclass(frozen=True)
-class Exporter:
-    """A process that has metrics."""
-
-    group: str
-    """The inventory's group that asks for it."""
-    what: str
-    """Whose metrics they are."""
-    unit: str
-    sign: str
-    """How a line of theirs begins once all is well."""
-    service: str = ""
-    """The unit that comes with its program, listens everywhere, and is masked."""
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """apt's, the one with the program first, and what that needs; none for a plugin."""
-        return releases.APT.get(self.group, ())
-
-    @property
-    def name(self) -> str:
-        """The unit's name without its kind."""
-        return self.unit.removesuffix(".service")
-
-
-STATSD_EXPORTER = Exporter(
-    "statsd_exporter",
-    "Airflow",
-    "airflow-statsd-exporter.service",
-    "# collectd/write_prometheus",
-    "collectd.service",
-)
-POSTGRESQL_EXPORTER = Exporter(
-    "postgresql_exporter",
-    "PostgreSQL",
-    "airflow-postgresql-exporter.service",
-    "pg_up 1",
-    "prometheus-postgres-exporter.service",
-)
-RABBITMQ_EXPORTER = Exporter(
-    "rabbitmq_exporter", "RabbitMQ", "rabbitmq-server.service", "rabbitmq_build_info"
-)
-EXPORTERS = (STATSD_EXPORTER, POSTGRESQL_EXPORTER, RABBITMQ_EXPORTER)
+_SIGNS = {
+    STATSD_EXPORTER: "# collectd/write_prometheus",
+    POSTGRESQL_EXPORTER: "pg_up 1",
+    RABBITMQ_EXPORTER: "rabbitmq_build_info",
+}
+"""How a line of an exporter's begins once all is well."""
 UNITS = tuple(exporter.unit for exporter in EXPORTERS if exporter.packages)
 
 
@@ -123,7 +92,7 @@ def deploy_monitoring(
             )
             changed = [ran]
         scraped(
-            name=f"Wait for the metrics of {exporter.what}",
+            name=f"Wait for the {exporter.name}",
             exporter=exporter,
             scrape=scrapes[exporter],
             changed=changed,
@@ -131,34 +100,29 @@ def deploy_monitoring(
         )
 
 
-def _programs(exporters: Iterable[Exporter]) -> tuple[str, ...]:
+def _programs(exporters: Iterable[Server]) -> tuple[str, ...]:
     return tuple(exporter.packages[0] for exporter in exporters)
 
 
-def here(settings: Settings) -> list[Exporter]:
+def here(settings: Settings) -> list[Server]:
     """Give the exporters of this host."""
     return [each for each in EXPORTERS if each.group in settings.topology.components]
 
 
 def address(settings: Settings) -> str:
-    """Give the address at which this host's metrics are."""
-    return settings.topology.address if settings.monitoring_allow else "127.0.0.1"
+    """Return the address at which this host's metrics are."""
+    return listeners(settings, POSTGRESQL_EXPORTER)[0]
 
 
-def ports(settings: Settings) -> dict[Exporter, int]:
-    """Give the ports of this host's metrics."""
-    every = {
-        STATSD_EXPORTER: settings.monitoring_airflow_port,
-        POSTGRESQL_EXPORTER: settings.monitoring_postgresql_port,
-        RABBITMQ_EXPORTER: settings.monitoring_rabbitmq_port,
-    }
-    return {exporter: every[exporter] for exporter in here(settings)}
+def ports(settings: Settings) -> dict[Server, int]:
+    """Return the ports of this host's metrics."""
+    return {exporter: port(settings, exporter.ports[0]) for exporter in here(settings)}
 
 
-def scrape(settings: Settings, exporter: Exporter) -> Scrape:
+def scrape(settings: Settings, exporter: Server) -> Scrape:
     """Say how this host looks at the metrics of an exporter."""
     takes = settings.monitoring_statsd_port if exporter is STATSD_EXPORTER else 0
-    return Scrape(address(settings), ports(settings)[exporter], exporter.sign, takes)
+    return Scrape(address(settings), ports(settings)[exporter], _SIGNS[exporter], takes)
 
 
 def said(scrapes: tuple[Scrape, ...], *, within: int = 0) -> dict[Scrape, str]:
@@ -188,9 +152,9 @@ def texts(settings: Settings) -> dict[str, str]:
     return found
 
 
-def _unit(exporter: Exporter, command: str, **environment: str) -> str:
+def _unit(exporter: Server, command: str, **environment: str) -> str:
     return template(
-        "airflow-exporter.service",
+        "airflow-exporter.masked",
         exporter=exporter,
         command=command,
         environment=environment,
@@ -198,14 +162,14 @@ def _unit(exporter: Exporter, command: str, **environment: str) -> str:
     )
 
 
-def _path(exporter: Exporter) -> str:
+def _path(exporter: Server) -> str:
     return f"/etc/systemd/system/{exporter.unit}"
 
 
-def _watched(exporter: Exporter) -> Watched:
+def _watched(exporter: Server) -> Watched:
     configuration = (STATSD,) if exporter is STATSD_EXPORTER else ()
     reads = (_path(exporter), *configuration)
-    return Watched(exporter.unit, f"/run/{exporter.name}/started", reads)
+    return Watched(exporter.unit, f"/run/{exporter.stem}/started", reads)
 
 
 @operation()
@@ -219,7 +183,7 @@ def exporters_gone(wanted: Sequence[str]) -> Commands:
 
 
 @operation()
-def program(exporter: Exporter, debs: Path | None, *, among: tuple[str, ...]) -> Commands:
+def program(exporter: Server, debs: Path | None, *, among: tuple[str, ...]) -> Commands:
     """Install an exporter's program, whose own service stays off.
 
     Where the package is there already, its service is somebody's, and is left alone. ``debs`` is
@@ -229,12 +193,12 @@ def program(exporter: Exporter, debs: Path | None, *, among: tuple[str, ...]) ->
     if name in look(AptPackages, packages=among).installed:
         host.noop(f"{name} is installed")
         return
-    yield from packages._inner(packages=[*needed, name], debs=debs, masked=exporter.service)
+    yield from packages._inner(packages=[*needed, name], debs=debs, masked=exporter.masked)
 
 
 @operation()
 def scraped(
-    exporter: Exporter,
+    exporter: Server,
     scrape: Scrape,
     *,
     changed: Iterable[OperationMeta],
@@ -249,11 +213,11 @@ def scraped(
         if answer != "yes" and state.is_executing:
             answer = said((scrape,), within=_RETURN_WITHIN)[scrape]
         if answer == "yes" or can_not_be_asked(answer):
-            host.noop(f"the metrics of {exporter.what} are there")
+            host.noop(f"the {exporter.name} are there")
             return
         yield f"systemctl restart {exporter.unit}"
     where = f"{scrape.address}:{scrape.port}"
     yield StringCommand(
         'word=$(', scraping(scrape, _WORKS_WITHIN), '); test "$word" = yes ||',
-        f"{{ echo 'no metrics of {exporter.what} at {where}' >&2; false; }}",
+        f"{{ echo 'no {exporter.name} at {where}' >&2; false; }}",
     )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import operation
 
-from . import releases
 from .addresses import EVERYBODY
+from .catalog.servers import PGBOUNCER
 from .deploys import deploy
+from .endpoints import listeners
 from .facts import MARK, Watched
 from .guard import guard_alone
 from .operations import Commands, File, place, running
@@ -16,8 +17,7 @@ from .resources import template
 from .settings import Settings
 from .system import debs_here, of_this_host, packages
 
-UNIT = "pgbouncer.service"
-_SERVICE = f"/etc/systemd/system/{UNIT}"
+_SERVICE = f"/etc/systemd/system/{PGBOUNCER.unit}"
 _MAIN, _USERS = "/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/userlist.txt"
 _MARK = f"# {MARK}."
 FILES = (_MAIN, _USERS, POOL_RULES, _SERVICE)
@@ -30,14 +30,14 @@ def deploy_pgbouncer(settings: Settings | None = None) -> None:
     Migrations and dumps go past it: a lock or a setting of theirs belongs to a whole session.
     """
     settings = of_this_host(settings)
-    guard_alone(settings, releases.PGBOUNCER)
-    packages(name="Install PgBouncer", packages=releases.APT["pgbouncer"], debs=debs_here(settings))
+    guard_alone(settings, PGBOUNCER.group)
+    packages(name="Install PgBouncer", packages=PGBOUNCER.packages, debs=debs_here(settings))
     files = configuration(settings)
     place(files)
     read = {**files, **certificate(settings)}
     running(
         name="Run PgBouncer",
-        watched=Watched(UNIT, "/run/postgresql/pgbouncer.pid", tuple(read)),
+        watched=Watched(PGBOUNCER.unit, "/run/postgresql/pgbouncer.pid", tuple(read)),
         texts={path: file.text for path, file in read.items()},
     )
 
@@ -56,7 +56,7 @@ def pool_absent() -> Commands:
         host.noop("no PgBouncer of ours is here")
         return
     remove = f"rm -f {' '.join(FILES)} && systemctl daemon-reload"
-    yield f"systemctl disable -q --now {UNIT} && {remove}"
+    yield f"systemctl disable -q --now {PGBOUNCER.unit} && {remove}"
 
 
 def configuration(settings: Settings) -> dict[str, File]:
@@ -65,7 +65,7 @@ def configuration(settings: Settings) -> dict[str, File]:
     main = template(
         "pgbouncer.ini",
         settings=settings,
-        addresses=listeners(settings),
+        addresses=listeners(settings, PGBOUNCER),
         databases=[getattr(settings, f"postgresql_{part}database") for part in parts],
         files=tuple(certificate(settings)),
         users=_USERS,
@@ -95,8 +95,3 @@ def hba_lines(settings: Settings) -> list[str]:
     """
     parts = roles(settings)
     return [line for part in parts for line in rules(settings, part, EVERYBODY, "scram-sha-256")]
-
-
-def listeners(settings: Settings) -> tuple[str, ...]:
-    """Give the addresses that PgBouncer listens on: the host's only where others need it."""
-    return ("127.0.0.1", *((settings.topology.address,) if settings.topology.hosts else ()))

@@ -10,8 +10,10 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import monitoring, releases
+from . import monitoring
+from .catalog.servers import POSTGRESQL
 from .deploys import deploy
+from .endpoints import listeners
 from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, foresee, look
 from .guard import guard_alone
 from .operations import (
@@ -41,17 +43,14 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     runs elsewhere may still need it.
     """
     settings = of_this_host(settings)
-    guard_alone(settings, "postgresql")
+    guard_alone(settings, POSTGRESQL.group)
     parts = roles(settings)
     among = (*parts.values(), *_monitor(settings))
-    packages(
-        name="Install the server", packages=releases.APT["postgresql"], debs=debs_here(settings)
-    )
+    packages(name="Install the server", packages=POSTGRESQL.packages, debs=debs_here(settings))
     files = certificate(settings)
     place(files)
-    text = template(
-        "postgresql.conf", settings=settings, listen=listen(settings), files=tuple(files)
-    )
+    listen = ",".join(listeners(settings, POSTGRESQL))
+    text = template("postgresql.conf", settings=settings, listen=listen, files=tuple(files))
     cluster_settings(name="Configure the server", text=text)
     lines = hba_lines(settings)
     opened = cluster_access(name="Configure who may connect", lines=lines, keep=keep_access)
@@ -114,14 +113,6 @@ def _monitor(settings: Settings) -> tuple[str, ...]:
     """Give the role of the exporter of metrics, where there is one."""
     here = monitoring.POSTGRESQL_EXPORTER in monitoring.here(settings)
     return (monitoring.USER,) if here else ()
-
-
-def listen(settings: Settings) -> str:
-    """Give ``listen_addresses``: loopback, and the host's address where others need it."""
-    if settings.postgresql_listen_addresses is not None:
-        return settings.postgresql_listen_addresses
-    others = settings.topology.direct_hosts or settings.postgresql_allow
-    return f"localhost,{settings.topology.address}" if others else "localhost"
 
 
 def hba_lines(settings: Settings) -> list[str]:

@@ -8,8 +8,9 @@ from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import certificates, releases
+from . import certificates
 from .addresses import bracketed, reachable
+from .catalog.servers import PROXY
 from .deploys import deploy
 from .facts import (
     PROXY_SITE,
@@ -24,7 +25,6 @@ from .facts import (
 )
 from .guard import guard_alone
 from .operations import Commands, File, Folder, place, running, will_have_changed
-from .releases import PROXY
 from .resources import template
 from .settings import Settings
 from .system import debs_here, packages
@@ -46,14 +46,12 @@ def deploy_proxy(settings: Settings | None = None) -> None:
     Where the inventory asks for no proxy, one that is left over is removed.
     """
     settings = Settings.of(host, settings)
-    if PROXY not in settings.topology.components:
+    if PROXY.group not in settings.topology.components:
         if PROXY_SITE in look(HostSystem).edge:
             gone(name="Remove the proxy that the inventory asks for no more")
         return
-    guard_alone(settings, PROXY)
-    installed = packages(
-        name="Install nginx", packages=releases.APT["proxy"], debs=debs_here(settings)
-    )
+    guard_alone(settings, PROXY.group)
+    installed = packages(name="Install nginx", packages=PROXY.packages, debs=debs_here(settings))
     certificate, key = pair(settings)
     files = {
         CERTIFICATE: File(certificate, unmarked=True),
@@ -65,7 +63,7 @@ def deploy_proxy(settings: Settings | None = None) -> None:
     ran = running(
         name="Run nginx",
         # The folder tells of a site that has been taken away.
-        watched=Watched("nginx.service", _PID, (*files, _SITES)),
+        watched=Watched(PROXY.unit, _PID, (*files, _SITES)),
         texts={path: file.text for path, file in files.items()},
         changed=[welcome],
         reload=_RELOAD,
@@ -108,7 +106,7 @@ def pair(settings: Settings) -> tuple[str, str]:
     certificate, key = settings.proxy_certificate, settings.proxy_certificate_key
     if not (certificate and key):
         folder = certificates.folder(settings.secrets_file(host))
-        certificate, key = certificates.issued(folder, PROXY, settings.topology.proxy_names)
+        certificate, key = certificates.issued(folder, PROXY.group, settings.topology.proxy_names)
     return certificate.read_text(), key.read_text()
 
 

@@ -10,9 +10,10 @@ from pyinfra import host, state
 from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
-from . import monitoring, releases
-from .addresses import EVERYWHERE, is_loopback
+from . import monitoring
+from .catalog.servers import RABBITMQ
 from .deploys import deploy
+from .endpoints import listeners
 from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, foresee, look
 from .guard import guard_alone
 from .operations import (
@@ -45,7 +46,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     Give the steps that start it.
     """
     settings = of_this_host(settings)
-    guard_alone(settings, "rabbitmq")
+    guard_alone(settings, RABBITMQ.group)
     files = configuration(settings)
     texts = {path: file.text for path, file in files.items()}
     if settings.rabbitmq_tls:
@@ -58,12 +59,12 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     place(files, among=(*folders, *files))
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(
-        name="Install the broker", packages=releases.APT["rabbitmq"], debs=debs_here(settings)
+        name="Install the broker", packages=RABBITMQ.packages, debs=debs_here(settings)
     )
     ran = running(
         name="Run the broker",
         watched=Watched(
-            "rabbitmq-server.service",
+            RABBITMQ.unit,
             f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
             tuple(path for path in texts if path.startswith(CONFIGURATION)),
         ),
@@ -106,7 +107,7 @@ def configuration(settings: Settings) -> dict[str, File]:
     main = template(
         "rabbitmq.conf",
         settings=settings,
-        addresses=listeners(settings),
+        addresses=listeners(settings, RABBITMQ),
         files=tuple(certificate),
         metrics=monitoring.address(settings) if metered(settings) else None,
     )
@@ -123,22 +124,6 @@ def configuration(settings: Settings) -> dict[str, File]:
 def metered(settings: Settings) -> bool:
     """Tell whether the broker has metrics for Prometheus."""
     return monitoring.RABBITMQ_EXPORTER in monitoring.here(settings)
-
-
-def bind_address(settings: Settings) -> str:
-    """Give the address that the broker listens on."""
-    if settings.rabbitmq_bind_address is not None:
-        return settings.rabbitmq_bind_address
-    others = settings.topology.hosts or settings.rabbitmq_allow
-    return settings.topology.address if others else "127.0.0.1"
-
-
-def listeners(settings: Settings) -> tuple[str, ...]:
-    """Give the addresses that the broker listens on: loopback too, for Airflow on the same host."""
-    address = bind_address(settings)
-    if address in EVERYWHERE or is_loopback(address):
-        return (address,)
-    return ("127.0.0.1", address)
 
 
 @operation()

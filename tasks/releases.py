@@ -13,6 +13,8 @@ from typing import Literal
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from .catalog import servers
+
 
 class UnknownReleaseError(ValueError):
     """The table has no such Airflow release."""
@@ -198,18 +200,10 @@ POSTGRESQL: Mapping[str, int] = {
 APT: Mapping[str, tuple[str, ...]] = {
     "system": ("ca-certificates", "iproute2", "procps", "python3", "util-linux"),
     "firewall": ("nftables",),
-    "postgresql": ("postgresql",),
-    "rabbitmq": ("rabbitmq-server",),
-    "redis": ("redis-server",),
-    "pgbouncer": ("pgbouncer",),
-    "proxy": ("nginx", "curl"),
-    # What collectd's plugin for Prometheus needs is called otherwise from Debian 13 on.
-    "statsd_exporter": ("collectd-core", "libprotobuf-c1", "^libmicrohttpd12(t64)?$"),
-    "postgresql_exporter": ("prometheus-postgres-exporter",),
     "client": ("postgresql-client",),
     "repository": ("git", "openssh-client"),
 }
-"""What installs them -> apt packages, or patterns of them, that are the same for every release."""
+"""What installs them -> apt packages that are the same for every release; servers have theirs."""
 
 _WEBSERVER = Component(
     "webserver",
@@ -697,17 +691,13 @@ HEALTH = Component(
 
 RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_10, _AIRFLOW_1_8)
 DEFAULT = _AIRFLOW_3_3.version
-BROKERS = ("rabbitmq", "redis")
-SERVERS = ("postgresql", *BROKERS)
-"""What Airflow needs beside itself: the database, and one of two brokers."""
-PROXY = "proxy"
-PGBOUNCER = "pgbouncer"
-EXPORTERS = ("statsd_exporter", "postgresql_exporter", "rabbitmq_exporter")
-"""Groups of the hosts that have metrics for Prometheus."""
+BROKERS = tuple(each.group for each in servers.BROKERS)
+SERVERS = tuple(each.group for each in servers.BACKENDS)
+PROXY = servers.PROXY.group
+PGBOUNCER = servers.PGBOUNCER.group
+EXPORTERS = tuple(each.group for each in servers.EXPORTERS)
 GROUPS: tuple[str, ...] = (
-    *SERVERS,
-    PGBOUNCER,
-    PROXY,
+    *(server.group for server in servers.EVERY if server.role is not servers.Role.EXPORTER),
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
 )
 """Every group of an inventory that means something here."""
@@ -803,7 +793,8 @@ def python_packages(release: Release, extras: Iterable[str], python: Interpreter
 
 def apt_packages(release: Release, extras: Iterable[str], distribution: str) -> list[str]:
     """List every apt package that a host of ``distribution`` may be asked to have."""
-    wanted = {name for names in APT.values() for name in names}
+    every = (*APT.values(), *(server.packages for server in servers.EVERY))
+    wanted = {name for names in every for name in names}
     if distribution in fitting(release):
         wanted.update(python_packages(release, extras, interpreter(release, distribution)))
     return sorted(wanted)

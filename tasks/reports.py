@@ -5,10 +5,10 @@ from __future__ import annotations
 from pyinfra import host
 
 from . import airflow_cfg
+from .catalog import servers
 from .deploys import deploy
 from .facts import REPORT
 from .operations import File, Folder, drop_in, place
-from .releases import PGBOUNCER, PROXY
 from .resources import resource, template
 from .settings import CONFIGURATION, ENVIRONMENT, Settings
 from .system import of_this_host
@@ -19,19 +19,12 @@ OWN_ENVIRONMENT = f"{CONFIGURATION}/reports.env"
 """What the reporter knows on a host without Airflow; elsewhere it reads what Airflow reads."""
 STATE = "/var/lib/airflow-report"
 """Where such a host keeps what it has told."""
+REPORTED = {each.group: each for each in servers.EVERY if each.reported}
+"""Group -> server whose crashes are reported."""
 DROP_INS = {
-    server: f"/etc/systemd/system/{unit}.d/{REPORT}"
-    for server, unit in {
-        "postgresql": "postgresql@.service",
-        PGBOUNCER: "pgbouncer.service",
-        "rabbitmq": "rabbitmq-server.service",
-        "redis": "redis-server@airflow.service",
-        PROXY: "nginx.service",
-    }.items()
+    group: f"/etc/systemd/system/{server.unit}.d/{REPORT}" for group, server in REPORTED.items()
 }
-"""Server -> what has its unit report that it has crashed."""
-_REVIVED = ("postgresql", PROXY)
-"""Servers that Debian's units leave dead, so that ours start them again."""
+"""Group -> the drop-in that makes the server's unit report its crashes."""
 MADE = (UNIT, OWN_ENVIRONMENT, STATE, "/var/lib/private/airflow-report", *DROP_INS.values())
 """What is there of reports; systemd makes the private folder, to which STATE is a link."""
 
@@ -63,7 +56,7 @@ def drop_ins(settings: Settings, *, among: tuple[str, ...]) -> None:
     for server in host.loop(DROP_INS):
         path = DROP_INS[server]
         if server in settings.topology.components:
-            wanted = File(template(REPORT, revived=server in _REVIVED))
+            wanted = File(template(REPORT, revived=REPORTED[server].revived))
             drop_in(name=f"Write {path}", path=path, wanted=wanted, among=among)
 
 

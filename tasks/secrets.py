@@ -19,6 +19,8 @@ from pathlib import Path
 
 from pyinfra.api.exceptions import DeployError
 
+from .catalog import servers
+
 
 class SecretsError(DeployError):
     """A file of secrets can't be used; the message names it."""
@@ -39,13 +41,9 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "airflow_fernet_key": fernet_key,
     "airflow_jwt_secret": password,
     "airflow_secret_key": password,
-    "postgresql_password": password,
-    "postgresql_results_password": password,
-    "rabbitmq_password": password,
-    "redis_password": password,
+    **{name: password for server in servers.EVERY for name in server.secrets},
 }
-
-
+"""Setting -> what makes a secret of it."""
 GUESSED = frozenset(
     {
         *("", "admin", "airflow", "changeme", "default", "guest", "password", "postgres"),

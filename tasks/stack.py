@@ -26,7 +26,6 @@ from .proxy import deploy_proxy
 from .python import deploy_environment, deploy_link, in_use
 from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
-from .releases import PGBOUNCER
 from .reports import deploy_reports
 from .settings import Settings
 from .survey import Site
@@ -59,7 +58,7 @@ def deploy_stack(
     deploy_firewall(settings)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings, keep_access=True)
-    if PGBOUNCER in settings.topology.components:
+    if "pgbouncer" in settings.topology.components:
         deploy_pgbouncer(settings)
     broker = []
     if "rabbitmq" in settings.topology.components:

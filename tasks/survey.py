@@ -16,8 +16,9 @@ from pyinfra.context import ctx_host
 
 from . import releases, secrets, stored, tunnel
 from .accounts import accounts
+from .catalog import servers
+from .endpoints import endpoints
 from .facts import look
-from .ports import claims
 from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Stored
@@ -291,8 +292,9 @@ def _used(settings: Settings) -> list[str]:
     unused = {
         "airflow_jwt_secret": "jwt_secret" not in release.keys,
         "postgresql_results_password": not release.results_apart,
-        "rabbitmq_password": settings.broker != "rabbitmq",
-        "redis_password": settings.broker != "redis",
+        **{
+            name: each.group != settings.broker for each in servers.BROKERS for name in each.secrets
+        },
     }
     return [name for name in secrets.GENERATORS if not unused.get(name)]
 
@@ -312,7 +314,7 @@ def seen(settings: Settings) -> Seen:
         Survey,
         stdin=StringIO(_login(settings)) if external else None,
         home=settings.airflow_home,
-        ports=tuple(sorted(claims(settings))),
+        ports=tuple(sorted({each.port for each in endpoints(settings)})),
         accounts=tuple(accounts(settings)),
         database=settings.postgresql_database if local or external else "",
         local=local,

@@ -9,6 +9,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from . import firewall, housekeeping, monitoring, proxy, redis, reports, repository
 from .airflow import every_unit
+from .catalog.servers import REDIS
 from .connection import held
 from .deploys import deploy
 from .facts import (
@@ -100,11 +101,11 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
 @operation()
 def instance_gone() -> Commands:
     """Stop our instance of Redis for good."""
-    have = look(Units, watched=(Watched(redis.UNIT, "/", ()),)).get(redis.UNIT, NO_UNIT)
+    have = look(Units, watched=(Watched(REDIS.unit, "/", ()),)).get(REDIS.unit, NO_UNIT)
     if not (have.active or have.enabled):
         host.noop("no instance of ours runs")
         return
-    yield f"systemctl disable -q --now {redis.UNIT}"
+    yield f"systemctl disable -q --now {REDIS.unit}"
 
 
 @operation()

@@ -10,17 +10,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-_SCHEMES = {
-    "postgresql": {"postgresql": False, "postgres": False},
-    "rabbitmq": {"amqp": False, "amqps": True},
-    "redis": {"redis": False, "rediss": True},
-}
-"""Server -> scheme -> whether it means TLS."""
-_PATH = {
-    "postgresql": "postgresql_database",
-    "rabbitmq": "rabbitmq_vhost",
-    "redis": "redis_database",
-}
+from .catalog import servers
+
+_EXTERNAL = {each.group: each for each in servers.BACKENDS}
 FORM = "SCHEME://USER:PASSWORD@HOST:PORT/, with special characters of user and password as %xx"
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 _SEVERAL = re.compile(r"://.*://|@[^/?#]*[,;]|//[^@/?#]*[,;][^@/?#]*([/?#]|$)")
@@ -41,7 +33,7 @@ def parts(server: str, url: str) -> dict[str, Any]:
 
     ValueError says what is wrong with it.
     """
-    read, schemes = _read(server, url.strip()), _SCHEMES[server]
+    read, schemes = _read(server, url.strip()), _EXTERNAL[server].schemes
     found: dict[str, Any] = {
         f"{server}_host": read.hostname,
         f"{server}_password": unquote(read.password or ""),
@@ -51,14 +43,14 @@ def parts(server: str, url: str) -> dict[str, Any]:
     if read.username and server != "redis":
         found[f"{server}_user"] = unquote(read.username)
     if path := unquote(read.path.removeprefix("/")):
-        found[_PATH[server]] = _number(path) if server == "redis" else path
+        found[_EXTERNAL[server].path] = _number(path) if server == "redis" else path
     if schemes[read.scheme]:
         found[f"{server}_tls"] = True
     return {**found, **_options(server, read.query)}
 
 
 def _read(server: str, url: str) -> SplitResult:
-    schemes = _SCHEMES[server]
+    schemes = _EXTERNAL[server].schemes
     if url.partition("://")[0].lower() not in schemes:
         raise ValueError(f"give one that begins with {' or '.join(f'{s}://' for s in schemes)}")
     if _SEVERAL.search(url):

@@ -14,11 +14,13 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
-from . import monitoring, pgbouncer, rabbitmq, redis
-from .addresses import EVERYWHERE, is_loopback
+from . import monitoring, rabbitmq
+from .addresses import EVERYWHERE
 from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
+from .catalog import servers
 from .deploys import deploy
+from .endpoints import endpoints
 from .facts import (
     Canary,
     FirewallTable,
@@ -33,19 +35,18 @@ from .facts import (
     look,
 )
 from .operations import Commands, barrier, digest, run_quietly
-from .postgresql import listen, roles
+from .postgresql import roles
 from .proxy import url
-from .releases import PGBOUNCER, PROXY, Component
 from .settings import FORMER, Settings
 from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
 """Seconds that the canary's run has, and before it the scheduler to find its DAG."""
-_OURS = ("airflow", "postgres", "rabbitmq", "epmd", "redis", monitoring.USER)
+_OURS = {"airflow", "epmd", *(each.user for each in servers.EVERY if each.user)}
 """Users of the host whose sockets are looked at."""
 _FORMER = "airflow_former"
 """What a host's connector data has where secrets from before are kept."""
-_EVERYWHERE = (*EVERYWHERE, "*", "[::]")
+_EVERYWHERE = {*EVERYWHERE, "*", "[::]"}
 """The same as ss and PostgreSQL write them."""
 
 
@@ -103,7 +104,7 @@ def _examine(settings: Settings) -> Iterator[Row]:
         yield _role(settings)
     if "rabbitmq" in settings.topology.components:
         yield from _broker(settings)
-    if PROXY in settings.topology.components:
+    if servers.PROXY.group in settings.topology.components:
         status = look(ProxyStatus, url=url(settings))
         yield _row("proxy", status == "200", "Airflow answers" if status == "200" else status)
     if settings.firewall:
@@ -144,7 +145,7 @@ def needed(settings: Settings) -> tuple[str, ...]:
         ]
     web = [each for each in topology.web_hosts if each != topology.address]
     calls_api = "execution_url" in release.keys and "worker" in topology.components
-    if PROXY not in topology.components:
+    if servers.PROXY.group not in topology.components:
         web = web[:1] if calls_api and release.web not in settings.airflow_components else []
     return (*found, *(f"{address} {settings.airflow_web_port}" for address in web))
 
@@ -160,37 +161,13 @@ def strangers(settings: Settings, reach: Reach) -> list[str]:
 
 
 def ports(settings: Settings) -> dict[int, bool]:
-    """Give the ports on which this host may be reached by others, and whether at any address."""
-    topology = settings.topology
-    servers: list[tuple[int, str]] = []
-    if "postgresql" in topology.components:
-        servers += [(settings.postgresql_port, each) for each in listen(settings).split(",")]
-    if PGBOUNCER in topology.components:
-        servers += [(settings.pgbouncer_port, each) for each in pgbouncer.listeners(settings)]
-    if "rabbitmq" in topology.components:
-        servers += [(settings.rabbitmq_port, each) for each in rabbitmq.listeners(settings)]
-    if "redis" in topology.components:
-        servers += [(settings.redis_port, each) for each in redis.listeners(settings)]
-    for component in settings.airflow_components:
-        servers += _servers(settings, component)
-    listens = monitoring.address(settings)
-    servers += [(port, listens) for port in monitoring.ports(settings).values()]
-    reachable = [(port, address.strip()) for port, address in servers]
-    reachable = [(port, address) for port, address in reachable if not is_loopback(address)]
-    everywhere = {port for port, address in reachable if address in _EVERYWHERE}
-    return {port: port in everywhere for port, _ in reachable}
-
-
-def _servers(settings: Settings, component: Component) -> list[tuple[int, str]]:
-    if component.probe == ("web",):
-        return [(settings.airflow_web_port, settings.airflow_web_host)]
-    if component.probe == ("health",) and settings.airflow_health_port:
-        return [(settings.airflow_health_port, settings.airflow_web_host)]
-    if component.probe == ("flower",):
-        return [(settings.airflow_flower_port, settings.airflow_flower_host)]
-    if component.log_port and not settings.topology.web_here:
-        return [(getattr(settings, component.log_port), "*")]
-    return []
+    """Return the ports at which others may reach this host, and whether at any address."""
+    tcp = [each for each in endpoints(settings) if each.protocol == "tcp"]
+    return {
+        each.port: not _EVERYWHERE.isdisjoint(each.open_to_others)
+        for each in tcp
+        if each.open_to_others
+    }
 
 
 def _components(settings: Settings) -> Iterator[Row]:
@@ -222,7 +199,7 @@ def _metrics(settings: Settings) -> Iterator[Row]:
         right = words[scrape] == "yes"
         where = f"{scrape.address}:{scrape.port}"
         saw = f"at {where}" if right else f"none at {where} ({words[scrape]})"
-        yield _row(f"metrics of {exporter.what}", right, saw)
+        yield _row(exporter.name, right, saw)
 
 
 def _configured(settings: Settings) -> Row:

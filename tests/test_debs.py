@@ -1,14 +1,16 @@
 """What a bundle has of .deb files, and where they come from."""
 
 import ast
+import re
 import runpy
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tasks import SettingsError, monitoring, releases
+from tasks import SettingsError, releases
 from tasks.bundle import Bundle, apt_configuration
+from tasks.catalog import servers
 from tests import made_up
 from tests.cli import ROOT
 
@@ -66,11 +68,13 @@ def test_a_step_installs_what_the_table_has_and_so_a_bundle() -> None:
         for call in calls:
             words = {word.arg: ast.unparse(word.value) for word in call.keywords}
             if ast.unparse(call.func) == "packages":
-                assert words["packages"].startswith(("releases.APT[", "releases.python_packages("))
+                table = r"releases\.(APT\[|python_packages\()|[A-Z]+\.packages$"
+                assert re.match(table, words["packages"])
                 assert words.get("debs") == "debs_here(settings)"
                 found.append(words["packages"])
-    exporters = [exporter for exporter in monitoring.EXPORTERS if exporter.packages]
-    assert len(found) + len(exporters) == len(releases.APT) + 1
+    with_packages = [each for each in servers.EVERY if each.packages]
+    exporters = [each for each in servers.EXPORTERS if each.packages]
+    assert len(found) + len(exporters) == len(releases.APT) + len(with_packages) + 1
     everything = releases.apt_packages(releases.find("1.8.2"), ["kerberos"], "Debian 11")
     assert {"nftables", "postgresql", "rabbitmq-server"} <= set(everything)
     assert {"python2.7", "python3-venv", "gcc", "libkrb5-dev"} <= set(everything)

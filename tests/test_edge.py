@@ -53,9 +53,9 @@ def test_a_host_of_the_example_opens_what_the_others_need(
     ("data", "expected"),
     [
         ({}, {}),
-        ({"firewall": True}, {5432: [], 8080: ALL}),
-        ({"firewall": True, "airflow_web_host": "127.0.0.1"}, {5432: []}),
-        ({"firewall": True, "airflow_flower_host": "0.0.0.0"}, {5432: [], 8080: ALL, 5555: ALL}),
+        ({"firewall": True}, {8080: ALL}),
+        ({"firewall": True, "airflow_web_host": "127.0.0.1"}, {}),
+        ({"firewall": True, "airflow_flower_host": "0.0.0.0"}, {8080: ALL, 5555: ALL}),
         (
             {"firewall": True, "firewall_allow": {9100: "10.0.0.1", 5432: ["10.0.0.2"]}},
             {5432: ["10.0.0.2"], 8080: ALL, 9100: ["10.0.0.1"]},

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import Settings, SettingsError, airflow_cfg, monitoring
 from tasks.airflow import unit_text
-from tasks.firewall import allowed, datagrams_allowed
+from tasks.firewall import allowed
 from tasks.releases import EXPORTERS, HEALTH, RELEASES
 from tests import made_up
 
@@ -49,13 +49,13 @@ def test_each_exporter_is_on_the_host_of_what_it_is_about(
     assert {port: allowed(settings)[port] for port in ports} == {
         port: ["192.0.2.20"] for port in ports
     }
-    assert datagrams_allowed(settings) == ({8125: ("w1",)} if name == "web" else {})
+    assert allowed(settings, "udp") == ({8125: ["w1"]} if name == "web" else {})
 
 
 def test_metrics_stay_on_loopback_until_a_prometheus_is_named(tmp_path: Path) -> None:
     settings = alone(tmp_path)
     assert (settings.topology.statsd, monitoring.address(settings)) == ("127.0.0.1", "127.0.0.1")
-    assert (allowed(settings), datagrams_allowed(settings)) == ({}, {})
+    assert (allowed(settings), allowed(settings, "udp")) == ({}, {})
     named = alone(tmp_path, monitoring_allow="192.0.2.20")
     assert (named.topology.statsd, monitoring.address(named)) == ("127.0.0.1", "192.0.2.10")
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tasks import airflow_cfg
+from tasks.catalog.servers import POSTGRESQL
+from tasks.endpoints import listeners
 from tasks.firewall import allowed
 from tasks.pgbouncer import FILES, configuration
-from tasks.postgresql import hba_lines, listen
+from tasks.postgresql import hba_lines
 from tasks.settings import Settings, SettingsError
 from tasks.verify import needed, ports
 from tests import made_up
@@ -64,7 +66,7 @@ def test_on_one_host_both_are_for_loopback_alone(tmp_path: Path) -> None:
     host = Settings.of(made_up.host(everything, DATA, airflow_secrets_file=tmp_path / "s"))
     main = configuration(host)[FILES[0]].text
     assert "listen_addr = 127.0.0.1\n" in main
-    assert listen(host) == "localhost"
+    assert listeners(host, POSTGRESQL) == ("localhost",)
     assert "sql_alchemy_connect_args_async = airflow_async.ASYNC" in airflow_cfg.render(host)
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from tasks import airflow_cfg
 from tasks.airflow import unit_text
+from tasks.catalog.servers import POSTGRESQL
+from tasks.endpoints import listeners
 from tasks.operations import with_block
-from tasks.postgresql import hba_lines, listen
+from tasks.postgresql import hba_lines
 from tasks.rabbitmq import configuration
 from tasks.resources import template
 from tasks.settings import Settings
@@ -134,7 +136,7 @@ def test_pg_hba_has_a_line_for_each_airflow_host(tmp_path: Path) -> None:
         "host airflow airflow 10.0.0.0/8 scram-sha-256",
         "host airflow airflow 2001:db8::1/128 scram-sha-256",
     ]
-    assert listen(settings) == "localhost,192.0.2.1"
+    assert listeners(settings, POSTGRESQL) == ("localhost", "192.0.2.1")
 
 
 def test_our_block_of_pg_hba_stays_first_and_the_rest_stays() -> None:
