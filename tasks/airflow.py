@@ -21,9 +21,9 @@ from .operations import (
     can_not_be_asked,
     file,
     place,
-    removed,
     running,
     told,
+    units_absent,
     will_have_changed,
 )
 from .python import CURRENT
@@ -139,10 +139,10 @@ def deploy_services(
     questions = {component: question(settings, component) for component in here}
     among = (*watched.values(), *_elsewhere(here), repository.WATCHED)
     if not (settings.airflow_dags_repository and settings.reads_dags):
-        repository.clone_removed(
+        repository.clone_absent(
             name="Remove the clone of the DAGs", link=settings.dags_link, among=among
         )
-    removed(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
+    units_absent(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
     for component in host.loop((*settings.release.components, HEALTH)):
         if component not in here:
@@ -251,9 +251,9 @@ def tools(settings: Settings) -> dict[str, File]:
         f"{ENVIRONMENT}/bin/as-airflow": template("as-airflow", **folders),
         "/usr/local/bin/airflow": template("airflow", **folders),
     }
+    given = {"settings": settings, "site": PROXY_SITE, "units": sorted(every_unit()), **folders}
     roots = {
-        f"{ENVIRONMENT}/bin/{name}": template(name, settings=settings, site=PROXY_SITE, **folders)
-        for name in ("backup", "previous")
+        f"{ENVIRONMENT}/bin/{name}": template(name, **given) for name in ("backup", "previous")
     }
     return {
         **_library(CALLED),

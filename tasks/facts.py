@@ -708,8 +708,8 @@ class System:
     """Lines of /etc/fstab."""
     release: str
     """The release of Airflow that ``current`` points to; empty before there is one."""
-    edge: tuple[str, ...]
-    """FIREWALL_RULES and PROXY_SITE, where they are there."""
+    firewall: bool
+    """Whether our rules are there."""
     names: HostNames
     exporters: tuple[str, ...] = ()
     """Units of our exporters of metrics."""
@@ -747,7 +747,7 @@ class HostSystem(FactBase[System]):
     @staticmethod
     def default() -> System:
         return System(
-            "an unknown system", 0, Machine(0, 0, 0, 1), 0, (), "", (), HostNames("", False, ())
+            "an unknown system", 0, Machine(0, 0, 0, 1), 0, (), "", False, HostNames("", False, ())
         )
 
     def command(self) -> str:
@@ -758,7 +758,7 @@ class HostSystem(FactBase[System]):
             " ls /etc/systemd/system | grep '^airflow-.*-exporter.service$';"
             f" sha256sum {JOURNAL} 2>/dev/null;"
             f" echo marked $(grep -sl '{MARK}' {JOURNAL});"
-            f" echo edge $(ls -d {FIREWALL_RULES} {PROXY_SITE} 2>/dev/null);"
+            f" ls -d {FIREWALL_RULES} 2>/dev/null;"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
             " cat /etc/hosts 2>/dev/null || true"
@@ -781,7 +781,7 @@ class HostSystem(FactBase[System]):
             swap_file=own,
             fstab=tuple(fstab),
             release=next((_release(w[1:]) for w in words if w[0] == "current"), ""),
-            edge=next((tuple(w[1:]) for w in words if w[0] == "edge"), ()),
+            firewall=[FIREWALL_RULES] in words,
             names=HostNames(own_name, resolves == "yes", tuple(hosts)),
             journal=next((w[0] for w in words if w[1:] == [JOURNAL] and len(w[0]) == 64), ""),
             journal_ours=["marked", JOURNAL] in words,

@@ -11,16 +11,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable
 
-from pyinfra import host
-from pyinfra.api import operation
+from pyinfra import host, state
+from pyinfra.api import FactBase, operation
 from pyinfra.api.operation import OperationMeta
 
 from . import releases
 from .addresses import EVERYBODY
 from .catalog import servers
+from .catalog.servers import Server
 from .connection import connects_anew
 from .deploys import deploy
-from .endpoints import endpoints
+from .endpoints import endpoints, port
 from .facts import (
     FIREWALL_RULES,
     FirewallTable,
@@ -47,15 +48,16 @@ _BACK_AFTER = 60
 
 
 @deploy("Firewall")
-def deploy_firewall(settings: Settings | None = None) -> None:
+def deploy_firewall(settings: Settings | None = None, *, leaving: Collection[Server] = ()) -> None:
     """Let only the inventory's hosts to the ports that they need.
 
     On a single host there is none of them: nothing is done unless ``firewall`` closes all others.
+    The ports of servers that are ``leaving`` stay guarded until ``deploy_less_guard``.
     """
-    settings = Settings.of(host, settings)
+    settings = with_servers(Settings.of(host, settings), leaving)
     if not any((allowed(settings), allowed(settings, "udp"), settings.firewall)):
-        if FIREWALL_RULES in look(HostSystem).edge:
-            gone(name="Open the ports that were closed")
+        if look(HostSystem).firewall:
+            absent(name="Open the ports that were closed")
         return
     packages(name="Install nftables", packages=releases.APT["firewall"], debs=debs_here(settings))
     ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
@@ -70,6 +72,28 @@ def deploy_firewall(settings: Settings | None = None) -> None:
     watched = Watched(UNIT, "/run/airflow-firewall/started", tuple(texts))
     ran = running(name="Load the rules", watched=watched, texts=texts)
     rules_loaded(name="Keep the rules loaded", unit=UNIT, loading=ran)
+
+
+def with_servers(settings: Settings, more: Collection[Server]) -> Settings:
+    """Return the settings of a host that runs ``more`` servers."""
+    components = settings.topology.components.union(each.group for each in more)
+    topology = settings.topology.model_copy(update={"components": components})
+    return settings.model_copy(update={"topology": topology})
+
+
+@deploy("Firewall")
+def deploy_less_guard(settings: Settings, gone: Collection[Server]) -> None:
+    """Drop the rules for the ports of servers that are ``gone``, unless they still run."""
+    guarded = with_servers(settings, gone)
+    if allowed(guarded) == allowed(settings):
+        return
+    needed = any((allowed(settings), allowed(settings, "udp"), settings.firewall))
+    ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
+    rules_fewer(
+        name="Drop the rules of servers that have stopped",
+        rules=rules_text(settings, ssh_ports) if needed else "",
+        ports=tuple(port(settings, setting) for each in gone for setting in each.ports),
+    )
 
 
 def _guarded_units() -> list[str]:
@@ -87,8 +111,8 @@ def rules_text(settings: Settings, ssh_ports: Collection[int]) -> str:
     return template(
         "airflow-firewall.nft",
         closed=settings.firewall,
-        ports={port: _sources(ports[port]) for port in ports if port not in ssh_ports},
-        datagrams={port: _sources(each) for port, each in allowed(settings, "udp").items()},
+        ports={each: _sources(ports[each]) for each in ports if each not in ssh_ports},
+        datagrams={each: _sources(come) for each, come in allowed(settings, "udp").items()},
         ssh_ports=ssh_ports,
         ssh_sources=_sources(settings.firewall_allow_ssh or EVERYBODY),
     )
@@ -105,9 +129,10 @@ def allowed(settings: Settings, protocol: str = "tcp") -> dict[int, list[str]]:
     for each in endpoints(settings):
         if each.protocol == protocol and (each.guarded or (closed and each.clients)):
             wanted.setdefault(each.port, []).extend(each.clients)
-    for port, addresses in settings.firewall_allow.items() if closed and protocol == "tcp" else ():
-        wanted.setdefault(port, []).extend(addresses)
-    return {port: list(dict.fromkeys(wanted[port])) for port in sorted(wanted)}
+    given = settings.firewall_allow if closed and protocol == "tcp" else {}
+    for number, addresses in given.items():
+        wanted.setdefault(number, []).extend(addresses)
+    return {number: list(dict.fromkeys(wanted[number])) for number in sorted(wanted)}
 
 
 def _family(address: str) -> str:
@@ -156,10 +181,43 @@ def rules_loaded(unit: str, *, loading: OperationMeta) -> Commands:
     yield f"systemctl restart {unit}"
 
 
+class OpenPorts(FactBase[list[int]]):
+    """Those of some TCP ``ports`` on which something listens."""
+
+    default = list
+
+    def command(self, ports: tuple[int, ...]) -> str:
+        wanted = " or ".join(f"sport = :{each}" for each in ports)
+        return f"ss -Hltn '{wanted}' 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> list[int]:
+        return [int(line.split()[3].rpartition(":")[2]) for line in output]
+
+
 @operation()
-def gone() -> Commands:
+def rules_fewer(rules: str, ports: tuple[int, ...]) -> Commands:
+    """Load fewer rules, or none, once nothing listens on ``ports`` any more."""
+    if state.is_executing and host.get_fact(OpenPorts, ports=ports):
+        host.noop("a server still runs, so its port stays guarded")
+        return
+    if not rules:
+        yield _ABSENT
+        return
+    have = look(Paths, paths=(FIREWALL_RULES,)).get(FIREWALL_RULES)
+    if have == File(rules).found:
+        host.noop("these rules are loaded")
+        return
+    yield from written(FIREWALL_RULES, File(rules), have)
+    yield f"systemctl restart {UNIT}"
+
+
+_ABSENT = (
+    f"systemctl disable -q --now {UNIT}; rm -f {_UNIT_FILE} {FIREWALL_RULES};"
+    f" systemctl daemon-reload; {_NO_TABLE} 2>/dev/null || true"
+)
+
+
+@operation()
+def absent() -> Commands:
     """Remove the rules with their unit."""
-    yield (
-        f"systemctl disable -q --now {UNIT}; rm -f {_UNIT_FILE} {FIREWALL_RULES};"
-        f" systemctl daemon-reload; {_NO_TABLE} 2>/dev/null || true"
-    )
+    yield _ABSENT

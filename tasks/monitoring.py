@@ -7,7 +7,7 @@ servers are named, and the firewall lets in those alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pyinfra import host, state
@@ -30,11 +30,12 @@ from .operations import (
     File,
     can_not_be_asked,
     place,
-    removed,
     running,
+    units_absent,
     will_have_changed,
 )
 from .resources import template
+from .rows import Row, row
 from .settings import Settings
 from .system import account, debs_here, of_this_host, packages
 
@@ -68,7 +69,7 @@ def deploy_monitoring(
     settings = of_this_host(settings)
     wanted = here(settings)
     own = [exporter for exporter in wanted if exporter.packages]
-    exporters_gone(name="Remove exporters that run elsewhere", wanted=[each.unit for each in own])
+    absent(name="Remove exporters that run elsewhere", wanted=[each.unit for each in own])
     if own:
         account(name=f"Create the user {USER}", user=USER, home=HOME, shell="/usr/sbin/nologin")
         place({path: File(text) for path, text in texts(settings).items()})
@@ -173,13 +174,13 @@ def _watched(exporter: Server) -> Watched:
 
 
 @operation()
-def exporters_gone(wanted: Sequence[str]) -> Commands:
+def absent(wanted: Sequence[str]) -> Commands:
     """Stop and remove exporters of ours that are not ``wanted``."""
     left = tuple(Watched(u, "/", ()) for u in look(HostSystem).exporters if u not in wanted)
     if not left:
         host.noop("no exporter is left over")
         return
-    yield from removed._inner(units=left, among=left)
+    yield from units_absent._inner(units=left, among=left)
 
 
 @operation()
@@ -221,3 +222,15 @@ def scraped(
         'word=$(', scraping(scrape, _WORKS_WITHIN), '); test "$word" = yes ||',
         f"{{ echo 'no {exporter.name} at {where}' >&2; false; }}",
     )  # fmt: skip
+
+
+def checks(settings: Settings) -> Iterator[Row]:
+    """Look at the metrics."""
+    scrapes = {each: scrape(settings, each) for each in here(settings)}
+    words = said(tuple(scrapes.values())) if scrapes else {}
+    for exporter, wanted in scrapes.items():
+        right = words[wanted] == "yes"
+        where = f"{wanted.address}:{wanted.port}"
+        yield row(
+            exporter.name, right, f"at {where}" if right else f"none at {where} ({words[wanted]})"
+        )

@@ -17,6 +17,7 @@ from typing import Any
 
 from pyinfra import host, logger, state
 from pyinfra.api import (
+    FactBase,
     FileDownloadCommand,
     FileUploadCommand,
     FunctionCommand,
@@ -310,6 +311,36 @@ def _arguments() -> dict[str, Any]:
     return dict(host.current_op_global_arguments or {})
 
 
+class Connections(FactBase[int]):
+    """How many connections to a TCP ``port`` of the host are established."""
+
+    default = int
+
+    def command(self, port: int) -> str:
+        return f"ss -Htn state established '( sport = :{port} )' 2>/dev/null | wc -l"
+
+    def process(self, output: list[str]) -> int:
+        return int(output[-1])
+
+
+def stays(what: str, port: int) -> bool:
+    """Tell whether somebody still uses a server, which then stays; a plan can't know that."""
+    if not state.is_executing or not (used := host.get_fact(Connections, port=port)):
+        return False
+    host.log(f"{what} stays until the next run: it has {used} connections", logger.warning)
+    return True
+
+
+@operation()
+def absent(paths: Sequence[str]) -> Commands:
+    """Remove files and folders, of which systemd may have read some."""
+    have = look(Paths, paths=tuple(paths))
+    if not have:
+        host.noop("nothing is there")
+        return
+    yield StringCommand("rm -rf", *map(QuoteString, have), "&& systemctl daemon-reload")
+
+
 @operation()
 def running(
     watched: Watched,
@@ -383,7 +414,7 @@ done"""
 
 
 @operation()
-def removed(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
+def units_absent(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
     """Stop units, with the patience that their tasks have, and remove them; keep others' files."""
     have = look(Units, watched=among)
     present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]

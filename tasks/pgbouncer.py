@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from io import StringIO
+
 from pyinfra import host
-from pyinfra.api import operation
+from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 
 from .addresses import EVERYBODY
 from .catalog.servers import PGBOUNCER
 from .deploys import deploy
 from .endpoints import listeners
-from .facts import MARK, Watched
+from .facts import MARK, Watched, look
 from .guard import guard_alone
-from .operations import Commands, File, place, running
+from .operations import Commands, File, place, running, stays
 from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
 from .resources import template
+from .rows import Row, row
 from .settings import Settings
 from .system import debs_here, of_this_host, packages
 
@@ -42,18 +46,45 @@ def deploy_pgbouncer(settings: Settings | None = None) -> None:
     )
 
 
-@deploy("PgBouncer")
-def deploy_no_pgbouncer() -> None:
-    """Stop a PgBouncer of ours that the inventory has no more; by now nobody goes through it."""
-    pool_absent(name="Remove the pool that is no more")
+class Pooled(FactBase[str]):
+    """What PgBouncer at ``port`` says to a login, whose password comes on standard input."""
+
+    default = str
+
+    def command(self, port: int, user: str, database: str) -> StringCommand:
+        words = ("-h 127.0.0.1 -p", str(port), "-U", QuoteString(user), "-d", QuoteString(database))
+        return StringCommand(
+            "PGPASSWORD=$(cat) PGCONNECT_TIMEOUT=10 psql -XqAtw",
+            *words,
+            "-c 'SELECT 1' 2>&1 || true",
+        )
+
+    def process(self, output: list[str]) -> str:
+        return output[-1]
+
+
+def checks(settings: Settings) -> Iterator[Row]:
+    """Log in to the metadata database through it."""
+    stdin = StringIO(settings.secret("postgresql_password"))
+    said = look(
+        Pooled,
+        stdin,
+        port=settings.pgbouncer_port,
+        user=settings.postgresql_user,
+        database=settings.postgresql_database,
+    )
+    yield row("PgBouncer", said == "1", "lets Airflow in" if said == "1" else said or "no answer")
 
 
 @operation()
-def pool_absent() -> Commands:
+def absent(settings: Settings, *, force: bool = False) -> Commands:
     """Stop PgBouncer and remove our configuration with its passwords; another's stays."""
     cluster = main_cluster()
     if cluster is None or POOL_RULES not in cluster.files:
         host.noop("no PgBouncer of ours is here")
+        return
+    if not force and stays("PgBouncer", settings.pgbouncer_port):
+        host.noop("PgBouncer is still used")
         return
     remove = f"rm -f {' '.join(FILES)} && systemctl daemon-reload"
     yield f"systemctl disable -q --now {PGBOUNCER.unit} && {remove}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pyinfra import host
+from pyinfra import host, logger
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
@@ -14,7 +14,18 @@ from . import monitoring
 from .catalog.servers import POSTGRESQL
 from .deploys import deploy
 from .endpoints import listeners
-from .facts import PSQL, RIGHTS, Cluster, MainCluster, PostgresqlContents, Watched, foresee, look
+from .facts import (
+    NO_UNIT,
+    PSQL,
+    RIGHTS,
+    Cluster,
+    MainCluster,
+    PostgresqlContents,
+    Units,
+    Watched,
+    foresee,
+    look,
+)
 from .guard import guard_alone
 from .operations import (
     Commands,
@@ -23,6 +34,7 @@ from .operations import (
     can_not_be_asked,
     place,
     running,
+    stays,
     told,
     verb,
     will_have_changed,
@@ -31,6 +43,7 @@ from .operations import (
 )
 from .passwords import scram_matches, scram_verifier
 from .resources import template
+from .rows import Row, row
 from .settings import Settings
 from .system import certificate_files, debs_here, of_this_host, packages
 
@@ -232,6 +245,8 @@ def cluster_running(
     )
     texts = {f"{folder}/{_SETTINGS}": text, **certificate}
     commands = list(running._inner(watched, texts=texts))
+    if commands and cluster:
+        commands.insert(0, f"sed -i 's/^manual/auto/' {folder}/start.conf")
     contents = look(PostgresqlContents, roles=among)
     stale = cluster and contents and contents.loaded < cluster.rules_changed
     if not commands and (stale or will_have_changed([opened])):
@@ -326,3 +341,43 @@ def database(database: str, owner: str, *, among: tuple[str, ...] = ()) -> Comma
 
 def _sql(statement: str) -> StringCommand:
     return StringCommand(PSQL, "-f -", _stdin=statement)
+
+
+def checks(settings: Settings) -> Iterator[Row]:
+    """Look for the roles, and what they may do."""
+    wanted = tuple(roles(settings).values())
+    contents = look(PostgresqlContents, roles=wanted)
+    if contents is None:
+        yield row("database roles", False, "PostgreSQL does not answer")
+        return
+    missing = [role for role in wanted if role not in contents.roles]
+    super_ = [role for role in contents.roles if contents.roles[role]["rolsuper"]]
+    if missing:
+        yield row("database roles", False, f"missing: {', '.join(missing)}")
+        return
+    right = not super_ or settings.postgresql_superuser
+    yield row("database roles", right, f"superuser: {', '.join(super_)}" if super_ else "plain")
+
+
+@operation()
+def absent(settings: Settings) -> Commands:
+    """Stop the cluster, which keeps its data, unless it has databases of others."""
+    cluster = main_cluster()
+    unit = f"postgresql@{cluster.version}-main.service" if cluster else ""
+    have = look(Units, watched=(Watched(unit, "/", ()),)).get(unit, NO_UNIT) if cluster else NO_UNIT
+    if cluster is None or not (have.active or have.enabled):
+        host.noop("PostgreSQL is off")
+        return
+    contents = look(PostgresqlContents, roles=())
+    ours = {"postgres", settings.postgresql_database, settings.postgresql_results_database}
+    known = contents.databases if contents else {}
+    others = [name for name in known if name not in ours and not name.startswith("template")]
+    if others:
+        host.log(f"PostgreSQL stays: it has databases of others ({', '.join(others)})")
+    if others or stays("PostgreSQL", settings.postgresql_port):
+        host.noop("PostgreSQL is still used")
+        return
+    host.log(f"/var/lib/postgresql/{cluster.version}/main keeps the data", logger.info)
+    # Debian's own unit starts every cluster whose file says so.
+    yield f"sed -i 's/^auto/manual/' {cluster.folder}/start.conf"
+    yield f"systemctl disable -q --now {unit}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
@@ -16,7 +16,6 @@ from .facts import (
     PROXY_SITE,
     WELCOME,
     WELCOME_PAGE,
-    HostSystem,
     Paths,
     ProxyStatus,
     Watched,
@@ -26,6 +25,7 @@ from .facts import (
 from .guard import guard_alone
 from .operations import Commands, File, Folder, place, running, will_have_changed
 from .resources import template
+from .rows import Row, row
 from .settings import Settings
 from .system import debs_here, packages
 
@@ -41,14 +41,9 @@ _ANSWERS_WITHIN = 60
 
 @deploy("Proxy")
 def deploy_proxy(settings: Settings | None = None) -> None:
-    """Run nginx before the web hosts, with TLS, and wait until Airflow answers through it.
-
-    Where the inventory asks for no proxy, one that is left over is removed.
-    """
+    """Run nginx before the web hosts, with TLS, and wait until Airflow answers through it."""
     settings = Settings.of(host, settings)
     if PROXY.group not in settings.topology.components:
-        if PROXY_SITE in look(HostSystem).edge:
-            gone(name="Remove the proxy that the inventory asks for no more")
         return
     guard_alone(settings, PROXY.group)
     installed = packages(name="Install nginx", packages=PROXY.packages, debs=debs_here(settings))
@@ -59,7 +54,7 @@ def deploy_proxy(settings: Settings | None = None) -> None:
         PROXY_SITE: File(site(settings)),
     }
     place({FOLDER: Folder(), **files})
-    welcome = welcome_page_gone(name="Take Debian's welcome page away", installed=installed)
+    welcome = welcome_page_absent(name="Take Debian's welcome page away", installed=installed)
     ran = running(
         name="Run nginx",
         # The folder tells of a site that has been taken away.
@@ -111,7 +106,7 @@ def pair(settings: Settings) -> tuple[str, str]:
 
 
 @operation()
-def welcome_page_gone(installed: OperationMeta) -> Commands:
+def welcome_page_absent(installed: OperationMeta) -> Commands:
     """Take away the page that comes with nginx, on the port of ours, unless somebody changed it."""
     if not will_have_changed([installed]) and not look(WelcomePage):
         host.noop("it is not there")
@@ -133,8 +128,14 @@ def answering(url: str, *, changed: Iterable[OperationMeta]) -> Commands:
     )  # fmt: skip
 
 
+def checks(settings: Settings) -> Iterator[Row]:
+    """Ask Airflow through it."""
+    status = look(ProxyStatus, url=url(settings))
+    yield row("proxy", status == "200", "Airflow answers" if status == "200" else status)
+
+
 @operation()
-def gone() -> Commands:
+def absent(settings: Settings) -> Commands:
     """Remove our site, and stop nginx where it has no other."""
     if not look(Paths, paths=(PROXY_SITE, FOLDER)):
         host.noop("there is no proxy")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from pyinfra import host, state
+from pyinfra import host, logger, state
 from pyinfra.api import Host, QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
@@ -14,7 +14,16 @@ from . import monitoring
 from .catalog.servers import RABBITMQ
 from .deploys import deploy
 from .endpoints import listeners
-from .facts import RabbitmqDefinitions, RabbitmqFiles, RabbitmqQueues, Watched, foresee, look
+from .facts import (
+    NO_UNIT,
+    RabbitmqDefinitions,
+    RabbitmqFiles,
+    RabbitmqQueues,
+    Units,
+    Watched,
+    foresee,
+    look,
+)
 from .guard import guard_alone
 from .operations import (
     Commands,
@@ -24,11 +33,13 @@ from .operations import (
     edited,
     place,
     running,
+    stays,
     told,
     verb,
 )
 from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
+from .rows import Row, row
 from .settings import Settings, own_queue
 from .system import account, certificate_files, debs_here, of_this_host, packages
 
@@ -145,7 +156,7 @@ def metrics_plugin(*, wanted: bool) -> Commands:
 
 
 @operation()
-def metrics_plugin_off() -> Commands:
+def metrics_absent() -> Commands:
     """Disable the plugin that we have enabled, while the broker runs."""
     have = look(RabbitmqFiles)
     if _PLUGIN not in have.plugins or not have.metrics:
@@ -253,3 +264,35 @@ def idle_queues_absent(vhost: str, wanted: Collection[str]) -> Commands:
 def _reached() -> list[Host]:
     """Give the hosts of this run."""
     return [each for each in state.inventory if state.is_host_in_limit(each)]
+
+
+def checks(settings: Settings) -> Iterator[Row]:
+    """Look at its users, and whether each queue has a worker."""
+    definitions = look(RabbitmqDefinitions)
+    have = look(RabbitmqQueues, vhost=settings.rabbitmq_vhost)
+    if not definitions or have is None:
+        yield row("broker", False, "RabbitMQ does not answer")
+        return
+    users = [user["name"] for user in definitions["users"]]
+    guest = "guest" in users and settings.rabbitmq_user != "guest"
+    yield row("broker users", not guest, ", ".join(users))
+    idle = [each for each in queues(settings) if each not in have or not have[each].consumers]
+    yield row("queues", not idle, f"no consumer: {', '.join(idle)}" if idle else "all consumed")
+
+
+@operation()
+def absent(settings: Settings) -> Commands:
+    """Stop the broker, which keeps its data, unless it has virtual hosts of others."""
+    have = look(Units, watched=(Watched(RABBITMQ.unit, "/", ()),)).get(RABBITMQ.unit, NO_UNIT)
+    if not (have.active or have.enabled):
+        host.noop("RabbitMQ is off")
+        return
+    known = (look(RabbitmqDefinitions) or {}).get("vhosts", ())
+    others = [each["name"] for each in known if each["name"] not in ("/", settings.rabbitmq_vhost)]
+    if others:
+        host.log(f"RabbitMQ stays: it has virtual hosts of others ({', '.join(others)})")
+    if others or stays("RabbitMQ", settings.rabbitmq_port):
+        host.noop("RabbitMQ is still used")
+        return
+    host.log(f"{_HOME} keeps what RabbitMQ has stored", logger.info)
+    yield f"systemctl disable -q --now {RABBITMQ.unit}"

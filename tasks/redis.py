@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from io import StringIO
+
+from pyinfra import host, logger
+from pyinfra.api import FactBase, QuoteString, StringCommand, operation
+
 from .catalog.servers import REDIS
 from .deploys import deploy
 from .endpoints import listeners
-from .facts import Watched
+from .facts import NO_UNIT, Paths, Units, Watched, look
 from .guard import guard_alone
-from .operations import File, Folder, place, running
+from .operations import Commands, File, Folder, place, running, stays
 from .resources import template
+from .rows import Row, row
 from .settings import Settings
 from .system import certificate_files, debs_here, of_this_host, packages
 
@@ -17,11 +24,10 @@ CONFIGURATION = f"{_FOLDER}/redis-airflow.conf"
 DATA = "/var/lib/redis/airflow"
 MADE = (
     CONFIGURATION,
-    DATA,
     *(f"{_FOLDER}/airflow.{kind}" for kind in ("crt", "key")),
     f"/etc/systemd/system/{REDIS.unit}.d",
 )
-"""What is there of it."""
+"""What is there of it, beside its data."""
 
 
 @deploy("Redis")
@@ -56,3 +62,55 @@ def configuration(settings: Settings) -> dict[str, File]:
         data=DATA,
     )
     return {**certificate, CONFIGURATION: File(main, group="redis", mode="640", secret=True)}
+
+
+# In Python, since redis-cli of Debian 11 can't do without a CA.
+_PING = """
+import socket, ssl, sys
+stream = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+if sys.argv[2:]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    stream = context.wrap_socket(stream)
+stream.sendall(b"AUTH %s\\r\\nPING\\r\\n" % sys.stdin.buffer.read().strip())
+for line in stream.makefile("r"):
+    print(line.strip(), flush=True)
+    if not line.startswith("+OK"):
+        break
+"""
+
+
+class Pinged(FactBase[str]):
+    """What Redis on this host answers to PING, after a password that comes on standard input."""
+
+    default = str
+
+    def command(self, port: int, tls: bool) -> StringCommand:
+        words = ("timeout 30 python3 -c", QuoteString(_PING), str(port), "tls" if tls else "")
+        return StringCommand(*words, "2>&1 || true")
+
+    def process(self, output: list[str]) -> str:
+        return output[-1]
+
+
+def checks(settings: Settings) -> Iterator[Row]:
+    """Ask it, with Airflow's password."""
+    stdin = StringIO(settings.secret("redis_password"))
+    said = look(Pinged, stdin, port=settings.redis_port, tls=bool(settings.redis_tls))
+    yield row("Redis", said == "+PONG", "answers" if said == "+PONG" else said or "no answer")
+
+
+@operation()
+def absent(settings: Settings, *, force: bool = False) -> Commands:
+    """Stop our instance for good and remove its configuration with the password; its data stay."""
+    have = look(Units, watched=(Watched(REDIS.unit, "/", ()),)).get(REDIS.unit, NO_UNIT)
+    files = look(Paths, paths=MADE)
+    if not (have.active or have.enabled or files):
+        host.noop("there is no Redis of ours")
+        return
+    if not force and stays("Redis", settings.redis_port):
+        host.noop("Redis is still used")
+        return
+    host.log(f"{DATA} keeps what Redis has stored", logger.info)
+    yield f"systemctl disable -q --now {REDIS.unit}"
+    yield StringCommand("rm -rf", *map(QuoteString, MADE), "&& systemctl daemon-reload")

@@ -15,7 +15,7 @@ from pyinfra.api.operation import OperationMeta
 
 from . import releases
 from .facts import NO_UNIT, Checkout, DagsRepository, Units, Watched, look
-from .operations import Commands, File, Folder, place, removed, timer
+from .operations import Commands, File, Folder, place, timer, units_absent
 from .resources import template
 from .settings import ENVIRONMENT, Settings
 from .system import account, debs_here, packages
@@ -104,7 +104,7 @@ def use(settings: Settings) -> OperationMeta:
         timer(name=f"Run {TIMER}", unit=TIMER, texts=texts, among=UNITS)
     else:
         watched = tuple(Watched(unit, "/", ()) for unit in UNITS)
-        removed(name=f"Remove {TIMER}", units=watched[:1], among=watched)
+        units_absent(name=f"Remove {TIMER}", units=watched[:1], among=watched)
     return step
 
 
@@ -161,7 +161,7 @@ def switched(asked: Question, source: str) -> Commands:
 
 
 @operation()
-def clone_removed(link: str, *, among: tuple[Watched, ...]) -> Commands:
+def clone_absent(link: str, *, among: tuple[Watched, ...]) -> Commands:
     """Remove a clone that the inventory asks for no more, and what belongs to it."""
     if not look(Units, watched=among).get(SERVICE, NO_UNIT).present:
         host.noop("there is no clone")

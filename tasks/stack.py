@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
+from .absent import deploy_absent, leaving
 from .airflow import configuration, deploy_airflow, deploy_database, deploy_services
 from .backup import backed_up
 from .connection import held, send_at_once
 from .dags import deploy_dags, deploy_dags_check
 from .facts import HostSystem, look
-from .firewall import deploy_firewall
+from .firewall import deploy_firewall, deploy_less_guard
 from .foreign import deploy_foreign
 from .guard import deploy_mark, guarded, held_in
 from .housekeeping import deploy_housekeeping
@@ -20,7 +21,7 @@ from .leftovers import deploy_no_leftovers
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .operations import as_wanted, barrier
-from .pgbouncer import deploy_no_pgbouncer, deploy_pgbouncer
+from .pgbouncer import deploy_pgbouncer
 from .postgresql import deploy_less_access, deploy_postgresql
 from .proxy import deploy_proxy
 from .python import deploy_environment, deploy_link, in_use
@@ -48,6 +49,7 @@ def deploy_stack(
     settings.check_placed(host.name)
     settings = of_this_host(settings)
     sites = replacing or guarded(settings, alone=alone)
+    gone = leaving(settings, sites[host.name].seen.servers)
     held(name="Hold the host for this run")
     checked = settings.airflow_dags_check == "refuse" and _as_the_dags_will_find_it(settings)
     if checked:
@@ -55,7 +57,7 @@ def deploy_stack(
     deploy_mark(settings)
     deploy_no_leftovers(settings, sites[host.name].seen)
     deploy_system(settings)
-    deploy_firewall(settings)
+    deploy_firewall(settings, leaving=gone)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings, keep_access=True)
     if "pgbouncer" in settings.topology.components:
@@ -98,10 +100,11 @@ def deploy_stack(
         deploy_arrived(settings)
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)
-        if not settings.topology.pooled:
-            deploy_no_pgbouncer()
     if "rabbitmq" in settings.topology.components:
         deploy_fewer_queues(settings)
+    if gone:
+        deploy_absent(settings, gone)
+        deploy_less_guard(settings, gone)
 
 
 def _as_the_dags_will_find_it(settings: Settings) -> bool:

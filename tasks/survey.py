@@ -18,7 +18,7 @@ from . import releases, secrets, stored, tunnel
 from .accounts import accounts
 from .catalog import servers
 from .endpoints import endpoints
-from .facts import look
+from .facts import PROXY_SITE, look
 from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .stored import Stored
@@ -104,6 +104,8 @@ class Seen:
     """Whose PostgreSQL is there: ours, other, or empty."""
     databases: Mapping[str, int] = field(default_factory=dict)
     """Its databases -> connections to them."""
+    servers: frozenset[str] = frozenset()
+    """Groups of the servers of ours that are there, and not off."""
     stored: Stored | None = None
     """What the wanted database holds; None where there is none."""
     unknown: str = ""
@@ -150,6 +152,7 @@ class Survey(FactBase[Seen]):
             local=local,
             direct=(*stored.PATIENCE, *stored.DIRECT),
             derived=stored.DERIVED,
+            site=PROXY_SITE,
         )
         words = (home, " ".join(map(str, ports)), " ".join(accounts), database)
         return StringCommand("bash -c", QuoteString(script), "survey", *map(QuoteString, words))
@@ -190,6 +193,7 @@ def read(output: list[str]) -> Seen:
         pool="".join(every("pool")),
         client=max(map(int, every("client")), default=0),
         distribution="".join(every("distribution")).title(),
+        servers=frozenset(every("server")),
         mentions=tuple(every("mention")),
         sites=tuple(every("site")),
         cluster="".join(every("cluster")),

@@ -7,32 +7,27 @@ from collections.abc import Sequence
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from . import firewall, housekeeping, monitoring, proxy, redis, reports, repository
+from . import firewall, housekeeping, monitoring, pgbouncer, proxy, redis, reports, repository
 from .airflow import every_unit
-from .catalog.servers import REDIS
 from .connection import held
 from .deploys import deploy
 from .facts import (
     FIREWALL_RULES,
-    NO_UNIT,
     PSQL,
     SWAP_FILE,
     Contents,
     FirewallTable,
     HostSystem,
-    Paths,
     PostgresqlContents,
     RabbitmqDefinitions,
-    Units,
     UserAccount,
     Watched,
     look,
 )
 from .guard import guard_removal
-from .operations import Commands, edited, removed
-from .pgbouncer import pool_absent
+from .operations import Commands, absent, edited, units_absent
 from .postgresql import roles
-from .rabbitmq import broker_user_absent, metrics_plugin_off
+from .rabbitmq import broker_user_absent, metrics_absent
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .survey import MARKED
 from .system import DELIVERED, host_names, journal
@@ -68,11 +63,11 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     guard_removal(settings)
     held(name="Hold the host for this run")
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
-    removed(name="Stop and remove the services", units=units, among=units)
-    no_rules(name="Open the ports that were closed to strangers")
-    metrics_plugin_off(name="Have no metrics of RabbitMQ any more")
-    proxy.gone(name="Remove the proxy")
-    no_swap(name=f"Use {SWAP_FILE} no more")
+    units_absent(name="Stop and remove the services", units=units, among=units)
+    rules_absent(name="Open the ports that were closed to strangers")
+    metrics_absent(name="Have no metrics of RabbitMQ any more")
+    proxy.absent(name="Remove the proxy", settings=settings)
+    swap_absent(name=f"Use {SWAP_FILE} no more")
     journal(name="Bound the journal no more", mebibytes=None)
     absent(name="Remove the environments and commands", paths=_FILES)
     host_names(name="Forget the names of the other hosts", lines=())
@@ -83,43 +78,23 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         paths=(settings.airflow_home, LOGS, CONFIGURATION, repository.HOME, MARKED),
     )
     for user in host.loop(("airflow", repository.USER, monitoring.USER)):
-        no_account(name=f"Remove the user {user}", user=user)
+        account_absent(name=f"Remove the user {user}", user=user)
     parts = roles(settings)
     if "postgresql" in settings.topology.components:
-        pool_absent(name="Remove PgBouncer's pool")
+        pgbouncer.absent(name="Remove PgBouncer", settings=settings, force=True)
         names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)
         every = (*parts.values(), monitoring.USER)
-        no_databases(name="Drop the databases", databases=names, roles=every)
+        databases_absent(name="Drop the databases", databases=names, roles=every)
     if "rabbitmq" in settings.topology.components:
-        no_vhost(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
+        vhost_absent(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
     if "redis" in settings.topology.components:
-        instance_gone(name="Stop Redis")
-        absent(name="Remove what Redis has", paths=redis.MADE)
+        redis.absent(name="Stop Redis", settings=settings, force=True)
+        absent(name="Remove what Redis has stored", paths=(redis.DATA,))
 
 
 @operation()
-def instance_gone() -> Commands:
-    """Stop our instance of Redis for good."""
-    have = look(Units, watched=(Watched(REDIS.unit, "/", ()),)).get(REDIS.unit, NO_UNIT)
-    if not (have.active or have.enabled):
-        host.noop("no instance of ours runs")
-        return
-    yield f"systemctl disable -q --now {REDIS.unit}"
-
-
-@operation()
-def absent(paths: Sequence[str]) -> Commands:
-    """Remove files and folders, of which systemd may have read some."""
-    have = look(Paths, paths=tuple(paths))
-    if not have:
-        host.noop("nothing is there")
-        return
-    yield StringCommand("rm -rf", *map(QuoteString, have), "&& systemctl daemon-reload")
-
-
-@operation()
-def no_rules() -> Commands:
+def rules_absent() -> Commands:
     """Take our table of nftables away."""
     if not host.get_fact(FirewallTable):
         host.noop("no table of ours is loaded")
@@ -128,7 +103,7 @@ def no_rules() -> Commands:
 
 
 @operation()
-def no_swap() -> Commands:
+def swap_absent() -> Commands:
     """Take our swap file out of use, now and after a reboot."""
     have = look(HostSystem)
     rest = [line for line in have.fstab if line.split()[:1] != [SWAP_FILE]]
@@ -141,7 +116,7 @@ def no_swap() -> Commands:
 
 
 @operation()
-def no_account(user: str) -> Commands:
+def account_absent(user: str) -> Commands:
     """Remove a user."""
     if not look(UserAccount, user=user):
         host.noop(f"there is no user {user}")
@@ -150,7 +125,7 @@ def no_account(user: str) -> Commands:
 
 
 @operation()
-def no_databases(databases: Sequence[str], roles: Sequence[str]) -> Commands:
+def databases_absent(databases: Sequence[str], roles: Sequence[str]) -> Commands:
     """Drop databases and the roles that owned them."""
     have = look(PostgresqlContents, roles=tuple(roles)) or Contents()
     drops = [f'DROP DATABASE "{name}";' for name in databases if name in have.databases]
@@ -162,7 +137,7 @@ def no_databases(databases: Sequence[str], roles: Sequence[str]) -> Commands:
 
 
 @operation()
-def no_vhost(vhost: str) -> Commands:
+def vhost_absent(vhost: str) -> Commands:
     """Delete a virtual host of the broker with its queues."""
     have = look(RabbitmqDefinitions) or {}
     if vhost not in [known["name"] for known in have.get("vhosts", ())]:

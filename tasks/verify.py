@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
-from . import monitoring, rabbitmq
+from . import monitoring, pgbouncer, postgresql, proxy, rabbitmq, redis
 from .addresses import EVERYWHERE
 from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
@@ -27,16 +26,11 @@ from .facts import (
     HostSystem,
     NetworkReach,
     Paths,
-    PostgresqlContents,
-    ProxyStatus,
-    RabbitmqDefinitions,
-    RabbitmqQueues,
     Reach,
     look,
 )
 from .operations import Commands, barrier, digest, run_quietly
-from .postgresql import roles
-from .proxy import url
+from .rows import Row, row
 from .settings import FORMER, Settings
 from .system import CLOCK_WITHIN, of_this_host
 
@@ -50,15 +44,14 @@ _EVERYWHERE = {*EVERYWHERE, "*", "[::]"}
 """The same as ss and PostgreSQL write them."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One check, and what was seen."""
-
-    check: str
-    host: str
-    right: bool | None
-    """None for what is only told: a person knows whether it is as it should be."""
-    saw: str
+_CHECKS = {
+    servers.POSTGRESQL: postgresql.checks,
+    servers.RABBITMQ: rabbitmq.checks,
+    servers.REDIS: redis.checks,
+    servers.PGBOUNCER: pgbouncer.checks,
+    servers.PROXY: proxy.checks,
+}
+"""What looks at the servers of a host."""
 
 
 @deploy("Verify")
@@ -99,25 +92,17 @@ def _examine(settings: Settings) -> Iterator[Row]:
         yield _configured(settings)
     if settings.topology.database_here:
         yield from _metadata(settings)
-    yield from _metrics(settings)
-    if "postgresql" in settings.topology.components:
-        yield _role(settings)
-    if "rabbitmq" in settings.topology.components:
-        yield from _broker(settings)
-    if servers.PROXY.group in settings.topology.components:
-        status = look(ProxyStatus, url=url(settings))
-        yield _row("proxy", status == "200", "Airflow answers" if status == "200" else status)
+    yield from monitoring.checks(settings)
+    for server, checks in _CHECKS.items():
+        if server.group in settings.topology.components:
+            yield from checks(settings)
     if settings.firewall:
         table = look(FirewallTable)
-        yield _row("firewall", table == "loaded", table or "not loaded")
-
-
-def _row(check: str, right: bool | None, saw: str) -> Row:
-    return Row(check, host.name, right, saw)
+        yield row("firewall", table == "loaded", table or "not loaded")
 
 
 def _clock(ahead: float) -> Row:
-    return _row("clock", abs(ahead) <= CLOCK_WITHIN, f"{ahead:+.0f} s from this machine's")
+    return row("clock", abs(ahead) <= CLOCK_WITHIN, f"{ahead:+.0f} s from this machine's")
 
 
 def _network(settings: Settings) -> Iterator[Row]:
@@ -126,11 +111,11 @@ def _network(settings: Settings) -> Iterator[Row]:
     wanted = {name: address for address, name in pairs}
     reach = look(NetworkReach, names=tuple(wanted), ports=needed(settings))
     astray = [name for name, address in wanted.items() if reach.resolved.get(name) != address]
-    yield _row("names of the hosts", not astray, f"astray: {', '.join(astray)}" if astray else "ok")
+    yield row("names of the hosts", not astray, f"astray: {', '.join(astray)}" if astray else "ok")
     closed = ", ".join(reach.closed)
-    yield _row("servers in reach", not closed, f"no answer from {closed}" if closed else "ok")
+    yield row("servers in reach", not closed, f"no answer from {closed}" if closed else "ok")
     open_ = strangers(settings, reach)
-    yield _row("open ports", not open_, f"not asked for: {', '.join(open_)}" if open_ else "ok")
+    yield row("open ports", not open_, f"not asked for: {', '.join(open_)}" if open_ else "ok")
 
 
 def needed(settings: Settings) -> tuple[str, ...]:
@@ -181,7 +166,7 @@ def _components(settings: Settings) -> Iterator[Row]:
         saw = "works" if right else f"does not work ({said[works[component]] or 'not installed'})"
         if component in ages:
             saw += f", last heartbeat {said[ages[component]]} s ago"
-        yield _row(component.description, right, saw)
+        yield row(component.description, right, saw)
     for each in files:
         yield _without_file(said[each])
 
@@ -189,17 +174,7 @@ def _components(settings: Settings) -> Iterator[Row]:
 def _without_file(said: str) -> Row:
     """Note the names: a DAG that has just been taken away stays active for minutes, or for ever."""
     right = True if said == "none" else False if said in ("", "unknown") else None
-    return _row("DAGs without a file", right, said or "not installed")
-
-
-def _metrics(settings: Settings) -> Iterator[Row]:
-    scrapes = {each: monitoring.scrape(settings, each) for each in monitoring.here(settings)}
-    words = monitoring.said(tuple(scrapes.values())) if scrapes else {}
-    for exporter, scrape in scrapes.items():
-        right = words[scrape] == "yes"
-        where = f"{scrape.address}:{scrape.port}"
-        saw = f"at {where}" if right else f"none at {where} ({words[scrape]})"
-        yield _row(exporter.name, right, saw)
+    return row("DAGs without a file", right, said or "not installed")
 
 
 def _configured(settings: Settings) -> Row:
@@ -214,7 +189,7 @@ def _configured(settings: Settings) -> Row:
         or (have[path].sha256, have[path].mode) != (digest(file.text), file.mode)
     ]
     saw = f"not the inventory's: {', '.join(other)}" if other else "the inventory's"
-    return _row("configuration and secrets", not other, saw)
+    return row("configuration and secrets", not other, saw)
 
 
 def _metadata(settings: Settings) -> Iterator[Row]:
@@ -222,11 +197,11 @@ def _metadata(settings: Settings) -> Iterator[Row]:
     schedulers = ("schedulers", *settings.topology.known)
     said = ask((schema, imports, secrets, schedulers))
     head = said[schema] == "yes"
-    yield _row("schema", head, "the release's" if head else f"not the release's ({said[schema]})")
+    yield row("schema", head, "the release's" if head else f"not the release's ({said[schema]})")
     clean = said[imports] == "yes"
-    yield _row("DAG files", clean, "all import" if clean else f"don't import: {said[imports]}")
-    yield _row("stored secrets", *opened(said[secrets]))
-    yield _row("no other scheduler", said[schedulers] == "none", said[schedulers])
+    yield row("DAG files", clean, "all import" if clean else f"don't import: {said[imports]}")
+    yield row("stored secrets", *opened(said[secrets]))
+    yield row("no other scheduler", said[schedulers] == "none", said[schedulers])
 
 
 def opened(said: str) -> tuple[bool, str]:
@@ -235,34 +210,6 @@ def opened(said: str) -> tuple[bool, str]:
     if not re.fullmatch(r"\d+ of \d+", count):
         return False, f"can't be checked ({said or 'not installed'})"
     return not closed, f"{count} open{f', not {closed}' if closed else ''}"
-
-
-def _role(settings: Settings) -> Row:
-    wanted = tuple(roles(settings).values())
-    contents = look(PostgresqlContents, roles=wanted)
-    if contents is None:
-        return _row("database roles", False, "PostgreSQL does not answer")
-    missing = [role for role in wanted if role not in contents.roles]
-    super_ = [role for role in contents.roles if contents.roles[role]["rolsuper"]]
-    if missing:
-        return _row("database roles", False, f"missing: {', '.join(missing)}")
-    right = not super_ or settings.postgresql_superuser
-    return _row("database roles", right, f"superuser: {', '.join(super_)}" if super_ else "plain")
-
-
-def _broker(settings: Settings) -> Iterator[Row]:
-    definitions = look(RabbitmqDefinitions)
-    have = look(RabbitmqQueues, vhost=settings.rabbitmq_vhost)
-    if not definitions or have is None:
-        yield _row("broker", False, "RabbitMQ does not answer")
-        return
-    users = [user["name"] for user in definitions["users"]]
-    guest = "guest" in users and settings.rabbitmq_user != "guest"
-    yield _row("broker users", not guest, ", ".join(users))
-    idle = [
-        each for each in rabbitmq.queues(settings) if each not in have or not have[each].consumers
-    ]
-    yield _row("queues", not idle, f"no consumer: {', '.join(idle)}" if idle else "all consumed")
 
 
 @operation()
@@ -275,7 +222,7 @@ def canary_ran(settings: Settings) -> Commands:
         for worker in settings.topology.workers:
             status, where = ran.get("tasks", {}).get(worker, ["not run", ""])
             saw = f"{status} on {where}" if where else str(status)
-            _rows().append(_row(f"task on {worker}", status == "success", saw))
+            _rows().append(row(f"task on {worker}", status == "success", saw))
     host.noop("a run of the canary changes no setting")
     yield from ()
 
@@ -298,7 +245,7 @@ def logs_read(settings: Settings) -> Commands:
             text = said.get(worker, "the web UI does not answer")
             right = f"verified by {worker}" in text
             saw = "readable in the web UI" if right else f"not readable: {text[:200]}"
-            _rows().append(_row(f"log from {worker}", right, saw))
+            _rows().append(row(f"log from {worker}", right, saw))
     host.noop("reading changes nothing")
     yield from ()
 
@@ -310,15 +257,15 @@ def told() -> Commands:
     Secrets that a host had before are kept until everything is right.
     """
     kept = (each.connector_data.get("airflow_rows", ()) for each in state.inventory)
-    everything = [row for rows in kept for row in rows]
+    everything = [each for rows in kept for each in rows]
     if state.is_executing and host.name == next(iter(state.inventory)).name:
         for line in table(everything):
             logger.info(line)
-    wrong = [row for row in _rows() if row.right is False]
+    wrong = [each for each in _rows() if each.right is False]
     if wrong:
         yield f"echo '{len(wrong)} of this host'\"'\"'s checks failed' >&2; false"
         return
-    if host.connector_data.get(_FORMER) and all(row.right is not False for row in everything):
+    if host.connector_data.get(_FORMER) and all(each.right is not False for each in everything):
         # Not a change of the host: no plan could announce it.
         run_quietly(StringCommand("rm -f", FORMER))
     host.noop("every check holds")
@@ -326,10 +273,10 @@ def told() -> Commands:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """Write the rows as aligned lines, the wrong ones marked."""
-    checks = max(len(row.check) for row in rows)
-    hosts = max(len(row.host) for row in rows)
+    checks = max(len(each.check) for each in rows)
+    hosts = max(len(each.host) for each in rows)
     marks = {True: "ok  ", False: "FAIL", None: "note"}
     return [
-        f"    {marks[row.right]}  {row.check:{checks}}  {row.host:{hosts}}  {row.saw}"
-        for row in rows
+        f"    {marks[each.right]}  {each.check:{checks}}  {each.host:{hosts}}  {each.saw}"
+        for each in rows
     ]
