@@ -83,7 +83,8 @@ def stack(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("absent")
     hosts = {name: network.host(name, distribution="bookworm") for name in ("first", "second")}
     data = {**sudo_users(hosts, folder), "airflow_secrets_file": str(folder / "secrets.json")}
-    stack = Stack(*hosts.values(), folder, Deployment(str(folder / "two.py"), data))
+    deployment = Deployment(str(folder / "two.py"), data)
+    stack = Stack(hosts["first"], hosts["second"], folder, deployment)
     stack.deploy(RABBITMQ, AROUND)
     assert stack.on() == set(UNITS) - {"redis-server@airflow"}
     yield stack
