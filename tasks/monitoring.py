@@ -155,7 +155,7 @@ def texts(settings: Settings) -> dict[str, str]:
 
 def _unit(exporter: Server, command: str, **environment: str) -> str:
     return template(
-        "airflow-exporter.masked",
+        "airflow-exporter.service",
         exporter=exporter,
         command=command,
         environment=environment,

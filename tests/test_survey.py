@@ -269,7 +269,7 @@ STATES = {
     "a port": (TAKEN.format(unit="shop.service", port=8080), "of shop.service): stop that, or set"),
     "a login": ("useradd --create-home --shell /bin/bash airflow", "an account airflow that"),
     "an account in use": (
-        "useradd --system --home /srv/flow airflow; cd /;"
+        "useradd --system --home /srv/flow --shell /usr/sbin/nologin airflow; cd /;"
         " setsid -f runuser -u airflow sleep 1e6 </dev/null >/dev/null 2>&1",
         "while it is in use (process ",
     ),
