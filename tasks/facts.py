@@ -758,7 +758,7 @@ class HostSystem(FactBase[System]):
             " ls /etc/systemd/system | grep '^airflow-.*-exporter.service$';"
             f" sha256sum {JOURNAL} 2>/dev/null;"
             f" echo marked $(grep -sl '{MARK}' {JOURNAL});"
-            f" ls -d {FIREWALL_RULES} 2>/dev/null;"
+            f" echo ruled $(ls {FIREWALL_RULES} 2>/dev/null);"
             " echo ---; cat /etc/fstab 2>/dev/null; echo ---; hostname;"
             ' getent hosts "$(hostname)" >/dev/null && echo yes || echo no;'
             " cat /etc/hosts 2>/dev/null || true"
@@ -781,7 +781,7 @@ class HostSystem(FactBase[System]):
             swap_file=own,
             fstab=tuple(fstab),
             release=next((_release(w[1:]) for w in words if w[0] == "current"), ""),
-            firewall=[FIREWALL_RULES] in words,
+            firewall=["ruled", FIREWALL_RULES] in words,
             names=HostNames(own_name, resolves == "yes", tuple(hosts)),
             journal=next((w[0] for w in words if w[1:] == [JOURNAL] and len(w[0]) == 64), ""),
             journal_ours=["marked", JOURNAL] in words,
