@@ -12,6 +12,7 @@ from pyinfra.api import HiddenValue
 from tasks import Settings, SettingsError, secrets
 from tasks.declared import KINDS
 from tasks.settings import is_secret
+from tasks.settings.model import Model
 from tests import made_up
 
 REPOSITORY = {"airflow_dags_repository": "https://host/dags.git"}
@@ -317,6 +318,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"firewall_allow": {0: "10.0.0.0/8"}}, "firewall_allow can't be"),
     ({"firewall_allow": {9100: "everybody"}}, "firewall_allow: "),
 ]
+
+
+def test_no_part_hides_what_another_has() -> None:
+    own = [name for part in Model.__mro__[1:-2] for name in vars(part) if not _is_of_python(name)]
+    assert len(own) > 20
+    assert sorted(own) == sorted(set(own))
+
+
+def _is_of_python(name: str) -> bool:
+    """Tell whether every model has such an attribute."""
+    return name.startswith("__") or name in ("model_config", "_abc_impl")
 
 
 @pytest.mark.parametrize(("data", "sentence"), REFUSED)
