@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 from pyinfra.api import Host
@@ -22,6 +22,8 @@ PREFIXES = (
     *("pgbouncer_", "proxy_", "firewall_", "monitoring_"),
 )
 DERIVED = {"topology"}
+_KEPT = "airflow_settings"
+"""Where a host's connector data keeps its completed settings."""
 
 
 class Settings(Model):
@@ -31,20 +33,40 @@ class Settings(Model):
     def of(cls, host: Host, settings: Settings | None = None) -> Settings:
         """Complete ``settings``, or else the data of ``host``, by the inventory and the secrets.
 
+        What is complete is taken as it is, and what a host was given is completed once a run.
         SettingsError says in one sentence what is wrong.
         """
-        if settings and all(getattr(settings, name) for name in secrets.GENERATORS):
+        if settings and settings.is_complete:
             return settings
         given = _given(settings) if settings else _ours(host.data.dict())
-        given = {**given, **_from_urls(host, given)}
-        checked = _checked(given)
-        merged = {**_from_inventory(host, checked), **given}
-        hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in given}
-        return _checked({**merged, **_all_secrets(hidden, checked.secrets_file(host))})
+        kept: _Completed | None = host.connector_data.get(_KEPT)
+        if kept is None or kept.given != given:
+            kept = host.connector_data[_KEPT] = _Completed(given, _completed(host, given))
+        return kept.settings
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the inventory has completed them, which alone says how the host stands in it."""
+        return "topology" in self.model_fields_set
 
     def secrets_file(self, host: Host) -> Path:
         """Give the file of the generated secrets."""
         return self.airflow_secrets_file or secrets.default_file(host.groups)
+
+
+class _Completed(NamedTuple):
+    """What a host was given, and what became of it."""
+
+    given: Mapping[str, Any]
+    settings: Settings
+
+
+def _completed(host: Host, given: Mapping[str, Any]) -> Settings:
+    given = {**given, **_from_urls(host, given)}
+    checked = _checked(given)
+    merged = {**_from_inventory(host, checked), **given}
+    hidden = {name: checked.secret(name) for name in secrets.GENERATORS if name in given}
+    return _checked({**merged, **_all_secrets(hidden, checked.secrets_file(host))})
 
 
 def _given(settings: Settings) -> dict[str, Any]:
