@@ -11,7 +11,7 @@ from .deploys import deploy
 from .facts import MARK, Watched
 from .guard import guard_alone
 from .operations import Commands, File, place, running
-from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
+from .postgresql import POOL_RULES, certificate, main_cluster, rules
 from .resources import template
 from .settings import Settings
 from .system import debs_here, of_this_host, packages
@@ -61,17 +61,16 @@ def pool_absent() -> Commands:
 
 def configuration(settings: Settings) -> dict[str, File]:
     """Give its settings, the passwords that both of its sides ask for, and its unit."""
-    parts = roles(settings)
     main = template(
         "pgbouncer.ini",
         settings=settings,
         addresses=listeners(settings),
-        databases=[getattr(settings, f"postgresql_{part}database") for part in parts],
+        databases=[each.name for each in settings.databases],
         files=tuple(certificate(settings)),
         users=_USERS,
         rules=POOL_RULES,
     )
-    logins = {user: settings.secret(f"postgresql_{part}password") for part, user in parts.items()}
+    logins = {each.user: each.password for each in settings.databases}
     # It has no comments, but the rest of a line is ignored.
     users = "".join(f'"{user}" "{_doubled(word)}" {_MARK}\n' for user, word in logins.items())
     return {
@@ -93,8 +92,8 @@ def hba_lines(settings: Settings) -> list[str]:
 
     So that another host of Airflow is no change to PgBouncer, which would close its connections.
     """
-    parts = roles(settings)
-    return [line for part in parts for line in rules(settings, part, EVERYBODY, "scram-sha-256")]
+    databases, how = settings.databases, "scram-sha-256"
+    return [line for each in databases for line in rules(settings, each, EVERYBODY, how)]
 
 
 def listeners(settings: Settings) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ from .facts import (
 from .guard import guard_removal
 from .operations import Commands, edited, removed
 from .pgbouncer import pool_absent
-from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_plugin_off
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .survey import MARKED
@@ -83,11 +82,10 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     )
     for user in host.loop(("airflow", repository.USER, monitoring.USER)):
         no_account(name=f"Remove the user {user}", user=user)
-    parts = roles(settings)
     if "postgresql" in settings.topology.components:
         pool_absent(name="Remove PgBouncer's pool")
-        names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)
-        every = (*parts.values(), monitoring.USER)
+        names = tuple(each.name for each in settings.databases)
+        every = (*(each.user for each in settings.databases), monitoring.USER)
         no_databases(name="Drop the databases", databases=names, roles=every)
     if "rabbitmq" in settings.topology.components:
         no_vhost(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)

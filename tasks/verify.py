@@ -33,7 +33,7 @@ from .facts import (
     look,
 )
 from .operations import Commands, barrier, digest, run_quietly
-from .postgresql import listen, roles
+from .postgresql import listen
 from .proxy import url
 from .releases import PGBOUNCER, PROXY, Component
 from .settings import FORMER, Settings
@@ -137,10 +137,10 @@ def needed(settings: Settings) -> tuple[str, ...]:
     release, topology = settings.release, settings.topology
     found = []
     if settings.airflow_components:
-        broker = settings.broker
+        broker = settings.servers[settings.broker]
         found += [
             f"{settings.server('postgresql')} {settings.database_port}",
-            f"{settings.server(broker)} {getattr(settings, f'{broker}_port')}",
+            f"{settings.server(broker.name)} {broker.port}",
         ]
     web = [each for each in topology.web_hosts if each != topology.address]
     calls_api = "execution_url" in release.keys and "worker" in topology.components
@@ -261,7 +261,7 @@ def opened(said: str) -> tuple[bool, str]:
 
 
 def _role(settings: Settings) -> Row:
-    wanted = tuple(roles(settings).values())
+    wanted = tuple(each.user for each in settings.databases)
     contents = look(PostgresqlContents, roles=wanted)
     if contents is None:
         return _row("database roles", False, "PostgreSQL does not answer")

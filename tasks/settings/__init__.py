@@ -1,8 +1,9 @@
 """Settings: the only reader of inventory data, frozen, and refusing what it does not know."""
 
-from .inventory import DERIVED, Settings
+from .inventory import Settings
 from .places import BACKUPS, CONFIGURATION, ENVIRONMENT, FORMER, LOGS, SYSTEM_CA
-from .refusals import is_secret
+from .refusals import DERIVED, is_secret
+from .server import Database, Server
 from .topology import Topology
 from .types import Scalar, SettingsError
 from .workers import own_queue
@@ -15,7 +16,9 @@ __all__ = [
     "FORMER",
     "LOGS",
     "SYSTEM_CA",
+    "Database",
     "Scalar",
+    "Server",
     "Settings",
     "SettingsError",
     "Topology",

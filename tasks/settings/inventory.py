@@ -13,7 +13,7 @@ from pyinfra.api import Host
 from .. import certificates, releases, secrets, urls
 from .model import Model
 from .placement import Members, Placement, address, among, hostname, in_groups
-from .refusals import sentence
+from .refusals import DERIVED, sentence
 from .topology import Topology
 from .types import SettingsError, as_secret
 
@@ -21,7 +21,6 @@ PREFIXES = (
     *("airflow_", "python_", "postgresql_", "rabbitmq_", "redis_"),
     *("pgbouncer_", "proxy_", "firewall_", "monitoring_"),
 )
-DERIVED = {"topology"}
 _KEPT = "airflow_settings"
 """Where a host's connector data keeps its completed settings."""
 
@@ -70,7 +69,7 @@ def _completed(host: Host, given: Mapping[str, Any]) -> Settings:
 
 
 def _given(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.model_fields_set}
+    return {name: value for name, value in settings if name in settings.model_fields_set}
 
 
 def _all_secrets(given: Mapping[str, str], file: Path) -> dict[str, str]:
@@ -153,7 +152,8 @@ def _check_broker(checked: Settings, members: Members) -> None:
     release = checked.release
     if not any(members[component.name] for component in release.components):
         return
-    used = {name: members[name] or getattr(checked, f"{name}_host") for name in releases.BROKERS}
+    servers = checked.servers
+    used = {name: members[name] or servers[name].host for name in releases.BROKERS}
     if all(used.values()):
         raise SettingsError(
             "there are two brokers, RabbitMQ and Redis: leave the rabbitmq or the redis part out"
@@ -163,7 +163,7 @@ def _check_broker(checked: Settings, members: Members) -> None:
             f"Airflow {release.version} can't use Redis here: use RabbitMQ, in the group rabbitmq"
         )
     for name, there in used.items():
-        if there and getattr(checked, f"{name}_tls") and not release.broker_tls:
+        if there and servers[name].tls and not release.broker_tls:
             raise SettingsError(
                 f"Airflow {release.version} can't check its broker's certificate: "
                 f"leave {name}_tls out"
@@ -174,9 +174,8 @@ def _tls(host: Host, checked: Settings, members: Members) -> dict[str, Any]:
     """Give port, CA and certificate of the servers that speak TLS, as far as they are not given."""
     found: dict[str, Any] = {"rabbitmq_port": 5671} if checked.rabbitmq_tls else {}
     folder = certificates.folder(checked.secrets_file(host))
-    for server in releases.SERVERS:
-        ours = members[server] and getattr(checked, f"{server}_tls")
-        if not ours or getattr(checked, f"{server}_certificate"):
+    for server, given in checked.servers.items():
+        if not members[server] or not given.tls or given.certificate:
             continue
         found[f"{server}_ca"] = certificates.authority(folder).certificate
         if among(host, members[server]):

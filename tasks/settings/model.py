@@ -43,6 +43,7 @@ from .proxy import Proxy
 from .rabbitmq import Rabbitmq
 from .redis import Redis
 from .reports import Reports
+from .server import Server
 from .services import Services
 from .types import SettingsError
 from .web import Web
@@ -83,6 +84,11 @@ class Model(
         return self
 
     @property
+    def servers(self) -> dict[str, Server]:
+        """Each server that can be ours, by its name."""
+        return {each.name: each for each in (self.postgresql, self.rabbitmq, self.redis)}
+
+    @property
     def broker(self) -> str:
         """The broker that Airflow uses: ``rabbitmq`` or ``redis``."""
         return "redis" if self.redis_host else "rabbitmq"
@@ -100,12 +106,12 @@ class Model(
 
     def ca_path(self, server: str) -> str:
         """Give the file of a host with the authorities that vouch for ``server``."""
-        given = getattr(self, f"{server}_ca")
+        given = self.servers[server].ca
         return f"{CONFIGURATION}/{server}-ca.crt" if given else SYSTEM_CA
 
     def server(self, part: str) -> str:
         """Give the address of one of the servers; SettingsError when none is known."""
-        address: str | None = getattr(self, f"{part}_host")
+        address = self.servers[part].host
         if address is None:
             raise SettingsError(
                 f"no host runs {part}: put one in the group {part}, or set {part}_host"
@@ -129,7 +135,7 @@ def _unknown_servers(settings: Model) -> str | None:
 
 def _guessed_secrets(settings: Model) -> str | None:
     for name in secrets.GENERATORS:
-        if getattr(settings, name) is not None and secrets.is_guessed(settings.secret(name)):
+        if settings.hidden(name) is not None and secrets.is_guessed(settings.secret(name)):
             return (
                 f"{name} is empty or one that everybody knows: give another, "
                 "or leave it out to have one generated"

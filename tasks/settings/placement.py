@@ -12,9 +12,12 @@ from pyinfra.api import Host
 
 from .. import releases
 from ..addresses import bracketed
+from .proxy import Proxy
 from .refusals import of_host
 from .topology import Topology
 from .types import SettingsError
+from .web import Web
+from .workers import Workers
 
 Members = Mapping[str, list[Host]]
 """The hosts of every server and component, by its name."""
@@ -127,11 +130,11 @@ def _lines_of_hosts(everyone: Iterable[Host]) -> tuple[str, ...]:
 
 def _names(proxy: Host) -> list[str]:
     """Give the names by which people know a proxy, the one in links first."""
-    return list(filter(None, (of_host(proxy, "proxy_server_name"), address(proxy))))
+    return list(filter(None, (of_host(proxy, Proxy).proxy_server_name, address(proxy))))
 
 
 def _proxy_url(proxy: Host) -> str:
-    port = of_host(proxy, "proxy_port")
+    port = of_host(proxy, Proxy).proxy_port
     return f"https://{bracketed(_names(proxy)[0])}{'' if port == 443 else f':{port}'}"
 
 
@@ -183,7 +186,7 @@ def _statsd(exporters: Sequence[Host], airflow: Sequence[Host]) -> str | None:
 
 def _check_queues(host: Host, workers: Sequence[Host]) -> None:
     """Refuse a default queue that no worker takes tasks from: they would wait for ever."""
-    default = of_host(host, "airflow_default_queue")
+    default = of_host(host, Workers).airflow_default_queue
     if workers and default not in _queues(workers):
         raise SettingsError(
             "no worker takes tasks from airflow_default_queue: add it to the "
@@ -192,7 +195,7 @@ def _check_queues(host: Host, workers: Sequence[Host]) -> None:
 
 
 def _queues(workers: Sequence[Host]) -> tuple[str, ...]:
-    found = (of_host(worker, "airflow_worker_queues") for worker in workers)
+    found = (of_host(worker, Workers).airflow_worker_queues for worker in workers)
     return tuple(sorted({queue for queues in found for queue in queues}))
 
 
@@ -203,7 +206,7 @@ def among(host: Host, hosts: Iterable[Host]) -> bool:
 
 def address(host: Host) -> str:
     """Give the address that the other hosts reach a host at."""
-    given = of_host(host, "airflow_address")
+    given = of_host(host, Web).airflow_address
     return str(given or host.data.get("ssh_hostname") or host.name)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from .. import certificates, urls
 from .part import Part
+from .server import Database, Server
 from .types import ExistingPath, HostName, Listen, Name, Networks, Port, Secret, SslMode
 
 
@@ -62,6 +63,39 @@ class Postgresql(Part):
     def sslmode(self) -> str | None:
         """libpq's word for how connections to the database are secured, if it is not its own."""
         return self.postgresql_sslmode or ("verify-full" if self.postgresql_tls else None)
+
+    @property
+    def postgresql(self) -> Server:
+        """PostgreSQL as what it has in common with the other servers."""
+        return Server(
+            name="postgresql",
+            host=self.postgresql_host,
+            port=self.postgresql_port,
+            password=self.secret("postgresql_password"),
+            tls=self.postgresql_tls,
+            ca=self.postgresql_ca,
+            certificate=self.postgresql_certificate,
+            certificate_key=self.postgresql_certificate_key,
+        )
+
+    @property
+    def metadata_database(self) -> Database:
+        """Airflow's own database."""
+        password = self.secret("postgresql_password")
+        return Database(self.postgresql_database, self.postgresql_user, password)
+
+    @property
+    def results_database(self) -> Database:
+        """That of the tasks' results: Airflow's own where the release does not keep them apart."""
+        if not self.release.results_apart:
+            return self.metadata_database
+        password = self.secret("postgresql_results_password")
+        return Database(self.postgresql_results_database, self.postgresql_results_user, password)
+
+    @property
+    def databases(self) -> tuple[Database, ...]:
+        """Both of them, or the one that they are."""
+        return tuple(dict.fromkeys((self.metadata_database, self.results_database)))
 
 
 def _without_consent(postgresql: Postgresql) -> str | None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from .. import certificates, urls
 from .part import Part
+from .server import Server
 from .types import ExistingPath, HostName, Networks, NodeName, Port, Secret
 
 
@@ -46,6 +47,20 @@ class Rabbitmq(Part):
     """Seconds that the longest task may run; RabbitMQ's own default takes it back after 1,800."""
     rabbitmq_node_name: NodeName = "rabbit@localhost"
     """Name of the Erlang node; at localhost its ports stay on loopback. Its data is tied to it."""
+
+    @property
+    def rabbitmq(self) -> Server:
+        """RabbitMQ as what it has in common with the other servers."""
+        return Server(
+            name="rabbitmq",
+            host=self.rabbitmq_host,
+            port=self.rabbitmq_port,
+            password=self.secret("rabbitmq_password"),
+            tls=self.rabbitmq_tls,
+            ca=self.rabbitmq_ca,
+            certificate=self.rabbitmq_certificate,
+            certificate_key=self.rabbitmq_certificate_key,
+        )
 
 
 def _unfit_certificate(rabbitmq: Rabbitmq) -> str | None:

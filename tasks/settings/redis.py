@@ -8,6 +8,7 @@ from pydantic import Field
 
 from .. import certificates
 from .part import Part
+from .server import Server
 from .types import ExistingPath, HostName, Networks, Port, Secret
 
 
@@ -36,6 +37,20 @@ class Redis(Part):
     """Certificate of our own Redis, with its chain; default: one of our own CA."""
     redis_certificate_key: ExistingPath | None = None
     """Its key."""
+
+    @property
+    def redis(self) -> Server:
+        """Redis as what it has in common with the other servers."""
+        return Server(
+            name="redis",
+            host=self.redis_host,
+            port=self.redis_port,
+            password=self.secret("redis_password"),
+            tls=self.redis_tls,
+            ca=self.redis_ca,
+            certificate=self.redis_certificate,
+            certificate_key=self.redis_certificate_key,
+        )
 
 
 def _unfit_certificate(redis: Redis) -> str | None:

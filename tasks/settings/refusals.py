@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import TypeVar
 
-from pydantic import ValidationError, create_model
+from pydantic import ValidationError
 from pyinfra.api import Host
 
 from .. import sensitive
 from .model import Model
+from .part import Part
 from .types import SettingsError
+
+DERIVED = {"topology"}
+_Part = TypeVar("_Part", bound=Part)
 
 
 def sentence(error: ValidationError) -> str:
@@ -24,20 +27,15 @@ def sentence(error: ValidationError) -> str:
     return f"{refusal}: {sensitive.refusal(error, first['loc'][1:])}"
 
 
-@cache
-def _alone(name: str) -> Any:
-    """Return a model of one setting."""
-    field: Any = Model.model_fields[name]
-    return create_model("Setting", value=(field.annotation, field))
-
-
-def of_host(host: Host, name: str) -> Any:
-    """Return one setting of any host, checked as its own run checks it."""
-    given = host.data.get(name)
+def of_host(host: Host, part: type[_Part]) -> _Part:
+    """Return a part of any host's settings, checked as its own run checks it."""
+    data, names = host.data.dict(), part.model_fields.keys() - DERIVED
+    given = {name: data[name] for name in names if data.get(name) is not None}
     try:
-        return _alone(name).model_validate({} if given is None else {"value": given}).value
+        return part(**given)
     except ValidationError as error:
-        why = sensitive.refusal(error, error.errors()[0]["loc"][1:])
+        name, *place = error.errors(include_url=False, include_input=False)[0]["loc"]
+        why = sensitive.refusal(error, place)
     raise SettingsError(f"{name} of host {host.name}: {why}")
 
 
