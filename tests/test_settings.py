@@ -11,8 +11,8 @@ import pytest
 from pyinfra.api import HiddenValue
 
 from tasks import Settings, SettingsError, budget, secrets
-from tasks.declared import KINDS
 from tasks.settings import is_secret
+from tasks.settings.declared import KINDS
 from tasks.settings.model import Model
 from tests import made_up
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import urls
+from . import urls
 from .part import Part
 from .types import Secret
 

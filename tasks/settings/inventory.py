@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 from pyinfra.api import Host
 
-from .. import certificates, releases, secrets, urls
+from .. import certificates, releases, secrets
+from . import urls
 from .model import Model
 from .placement import Members, Placement, address, among, hostname, in_groups
 from .refusals import DERIVED, sentence

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
-from .. import declared
+from . import declared
 from .access import Access
 from .types import Kind, Secret, as_list
 

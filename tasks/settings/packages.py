@@ -10,9 +10,10 @@ from typing import Annotated
 from packaging.specifiers import SpecifierSet
 from pydantic import AfterValidator, SecretStr
 
-from .. import locks, releases, urls
+from .. import locks, releases
 from ..bundle import Bundle
 from ..wheelhouse import Wheelhouse
+from . import urls
 from .part import Part
 from .types import ExistingPath, Secret, Words, is_there, without_login
 

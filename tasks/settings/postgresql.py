@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .. import certificates, urls
+from .. import certificates
+from . import urls
 from .part import Part
 from .server import Database, Server
 from .types import ExistingPath, HostName, Listen, Name, Networks, Port, Secret, SslMode

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import certificates, urls
+from .. import certificates
+from . import urls
 from .part import Part
 from .server import Server
 from .types import ExistingPath, HostName, Networks, NodeName, Port, Secret

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import urls
+from . import urls
 from .configuration import Configuration
 from .types import Secret, Words
 

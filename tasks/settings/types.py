@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pyinfra.api.exceptions import DeployError
 
-from .. import urls
+from . import urls
 
 
 class SettingsError(DeployError):
