@@ -24,7 +24,6 @@ from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .pgbouncer import deploy_pgbouncer
 from .postgresql import deploy_postgresql
-from .preflight import check_settings_first
 from .proxy import deploy_proxy
 from .python import deploy_python
 from .rabbitmq import deploy_rabbitmq
@@ -32,6 +31,7 @@ from .redis import deploy_redis
 from .reports import deploy_reports
 from .restore import deploy_restore
 from .settings import Settings, SettingsError
+from .settings.preflight import check_settings_first
 from .stack import deploy_stack
 from .system import deploy_system
 from .uninstall import deploy_uninstall

@@ -27,7 +27,7 @@ from .operations import (
     will_have_changed,
 )
 from .python import CURRENT
-from .releases import HEALTH, RELEASES, SERVERS, Component
+from .releases import HEALTH, RELEASES, Component
 from .resources import resource, template
 from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, FORMER, LOGS, Settings
 from .stored import Stored
@@ -276,9 +276,9 @@ def configuration(settings: Settings) -> dict[str, File]:
     secrets = airflow_cfg.environment_file(secret)
     cfg = airflow_cfg.render(settings)
     authorities = {
-        settings.ca_path(server): File(ca.read_text())
-        for server in SERVERS
-        if (ca := getattr(settings, f"{server}_ca"))
+        settings.ca_path(name): File(server.ca.read_text())
+        for name, server in settings.servers.items()
+        if server.ca
     }
     return {
         **authorities,

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from . import cfg_names
 from .addresses import bracketed, is_address, reachable
 from .releases import SECRET_MEANINGS
-from .settings import ENVIRONMENT, LOGS, Scalar, Settings
+from .settings import ENVIRONMENT, LOGS, Database, Scalar, Settings
 
 Sections = dict[str, dict[str, str]]
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -188,7 +188,9 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
         "logs": lambda: LOGS,
         "executor": lambda: "CeleryExecutor",
         "load_examples": lambda: False,
-        "database_url": lambda: database_url(settings, settings.release.database_url),
+        "database_url": lambda: database_url(
+            settings, settings.release.database_url, settings.metadata_database
+        ),
         "async_database_url": lambda: _async_database_url(settings),
         "async_database_arguments": lambda: (
             "airflow_async.ASYNC" if _checks_certificate(settings) or pooled else None
@@ -239,18 +241,18 @@ def _web_url(settings: Settings) -> str:
     return f"http://{bracketed(address)}:{settings.airflow_web_port}"
 
 
-def database_url(settings: Settings, form: str, *, part: str = "") -> str:
+def database_url(settings: Settings, form: str, database: Database) -> str:
     """Give the URL of a database; it holds a password."""
-    return with_tls(settings, _plain_url(settings, form, part))
+    return with_tls(settings, _plain_url(settings, form, database))
 
 
-def _plain_url(settings: Settings, form: str, part: str) -> str:
+def _plain_url(settings: Settings, form: str, database: Database) -> str:
     return form.format(
-        user=getattr(settings, f"postgresql_{part}user"),
-        password=quote(settings.secret(f"postgresql_{part}password"), safe=""),
+        user=database.user,
+        password=quote(database.password, safe=""),
         host=bracketed(settings.server("postgresql")),
         port=settings.database_port,
-        database=getattr(settings, f"postgresql_{part}database"),
+        database=database.name,
     )
 
 
@@ -272,35 +274,34 @@ def _async_database_url(settings: Settings) -> str | None:
     """Give the URL for asyncpg, where Airflow's own would hand it words that only libpq knows."""
     if settings.sslmode is None:
         return None
-    url = _plain_url(settings, settings.release.database_url.replace("psycopg2", "asyncpg"), "")
+    form = settings.release.database_url.replace("psycopg2", "asyncpg")
+    url = _plain_url(settings, form, settings.metadata_database)
     return url if _checks_certificate(settings) else f"{url}?ssl={settings.sslmode}"
 
 
 def _results(settings: Settings) -> str:
-    release = settings.release
-    part = "results_" if release.results_apart else ""
-    return database_url(settings, release.result_backend, part=part)
+    return database_url(settings, settings.release.result_backend, settings.results_database)
 
 
 def broker_url(settings: Settings) -> str:
     """Give the URL of the broker; it holds a password."""
-    release, broker = settings.release, settings.broker
-    form = release.redis_url if broker == "redis" else release.broker_url
+    release, broker = settings.release, settings.servers[settings.broker]
+    form = release.redis_url if broker.name == "redis" else release.broker_url
     url = form.format(
         user=quote(settings.rabbitmq_user, safe=""),
-        password=quote(settings.secret(f"{broker}_password"), safe=""),
-        host=bracketed(settings.server(broker)),
-        port=getattr(settings, f"{broker}_port"),
+        password=quote(broker.password, safe=""),
+        host=bracketed(settings.server(broker.name)),
+        port=broker.port,
         vhost=quote(settings.rabbitmq_vhost, safe=""),
         database=settings.redis_database,
     )
-    return url.replace("://", "s://", 1) if getattr(settings, f"{broker}_tls") else url
+    return url.replace("://", "s://", 1) if broker.tls else url
 
 
 def broker_tls(settings: Settings) -> dict[str, Any]:
     """Give Celery's ``broker_use_ssl``, by the names that the broker's client has for it."""
     broker = settings.broker
-    if not getattr(settings, f"{broker}_tls"):
+    if not settings.servers[broker].tls:
         return {}
     ca = settings.ca_path(broker)
     if broker == "redis":

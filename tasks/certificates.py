@@ -85,6 +85,17 @@ def issued(folder: Path, name: str, addresses: Iterable[str]) -> Pair:
     return pair
 
 
+def refusal(server: str, certificate: Path | None, key: Path | None) -> str | None:
+    """Say why a server can't have the certificate and the key that its settings give it."""
+    name = f"{server}_certificate"
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        return f"{name} and {name}_key go together: give both or neither"
+    why = unfit(certificate, key)
+    return why and f"{name} can't be used: {why}"
+
+
 def unfit(certificate: Path, key: Path) -> str | None:
     """Say why a certificate can't be used with a key, if it can't."""
     try:

@@ -12,9 +12,9 @@ from itertools import chain
 from . import schemas
 from .accounts import accounts
 from .catalog.servers import PGBOUNCER, UNITS
-from .endpoints import Endpoint, endpoints
 from .releases import POSTGRESQL
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .settings.endpoints import Endpoint, endpoints
 from .stored import Job, Stored
 from .survey import KEY, Listener, Process, Seen, Site, fingerprints
 

@@ -21,7 +21,6 @@ from .catalog import servers
 from .catalog.servers import Server
 from .connection import connects_anew
 from .deploys import deploy
-from .endpoints import endpoints, port
 from .facts import (
     FIREWALL_RULES,
     FirewallTable,
@@ -35,6 +34,7 @@ from .facts import (
 from .operations import Commands, File, digest, kept, place, running, will_have_changed, written
 from .resources import template
 from .settings import Settings
+from .settings.endpoints import endpoints, port
 from .system import debs_here, packages
 
 UNIT = "airflow-firewall.service"

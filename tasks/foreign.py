@@ -18,7 +18,6 @@ from .deploys import deploy
 from .facts import ForeignServers, helper, look
 from .operations import Commands
 from .passwords import rabbitmq_hash, scram_verifier
-from .postgresql import roles
 from .settings import Settings
 from .system import debs_here, of_this_host, packages
 
@@ -58,18 +57,17 @@ def wanted(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def _database(settings: Settings) -> dict[str, Any]:
     admin = settings.secret("postgresql_admin_url")
-    parts = roles(settings)
     return {
         "ca": settings.ca_path("postgresql"),
         "admin": airflow_cfg.with_tls(settings, admin) if admin else "",
         "databases": [
             {
-                "url": airflow_cfg.database_url(settings, _LIBPQ, part=part),
-                "role": role,
-                "database": getattr(settings, f"postgresql_{part}database"),
-                "verifier": scram_verifier(settings.secret(f"postgresql_{part}password")),
+                "url": airflow_cfg.database_url(settings, _LIBPQ, each),
+                "role": each.user,
+                "database": each.name,
+                "verifier": scram_verifier(each.password),
             }
-            for part, role in parts.items()
+            for each in settings.databases
         ],
     }
 
@@ -118,11 +116,10 @@ def mend(settings: Settings) -> dict[str, str]:
 def _statements(settings: Settings) -> list[str]:
     """Give the SQL that makes the roles and databases; whoever runs it chooses the passwords."""
     found = []
-    for part, role in roles(settings).items():
-        name = getattr(settings, f"postgresql_{part}database")
+    for each in settings.databases:
         found += [
-            f"CREATE ROLE {role} LOGIN PASSWORD '...'",
-            f"CREATE DATABASE {name} OWNER {role}",
+            f"CREATE ROLE {each.user} LOGIN PASSWORD '...'",
+            f"CREATE DATABASE {each.name} OWNER {each.user}",
         ]
     return found
 

@@ -23,7 +23,6 @@ from .catalog.servers import (
     Server,
 )
 from .deploys import deploy
-from .endpoints import listeners, port
 from .facts import AptPackages, HostSystem, Scrape, Scrapes, Watched, look, scraping
 from .operations import (
     Commands,
@@ -37,6 +36,7 @@ from .operations import (
 from .resources import template
 from .rows import Row, row
 from .settings import Settings
+from .settings.endpoints import listeners, port
 from .system import account, debs_here, of_this_host, packages
 
 USER = STATSD_EXPORTER.user

@@ -11,14 +11,14 @@ from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 from .addresses import EVERYBODY
 from .catalog.servers import PGBOUNCER
 from .deploys import deploy
-from .endpoints import listeners
 from .facts import MARK, Watched, look
 from .guard import guard_alone
 from .operations import Commands, File, place, running, stays
-from .postgresql import POOL_RULES, certificate, main_cluster, roles, rules
+from .postgresql import POOL_RULES, certificate, main_cluster, rules
 from .resources import template
 from .rows import Row, row
 from .settings import Settings
+from .settings.endpoints import listeners
 from .system import debs_here, of_this_host, packages
 
 _SERVICE = f"/etc/systemd/system/{PGBOUNCER.unit}"
@@ -92,17 +92,16 @@ def absent(settings: Settings, *, force: bool = False) -> Commands:
 
 def configuration(settings: Settings) -> dict[str, File]:
     """Give its settings, the passwords that both of its sides ask for, and its unit."""
-    parts = roles(settings)
     main = template(
         "pgbouncer.ini",
         settings=settings,
         addresses=listeners(settings, PGBOUNCER),
-        databases=[getattr(settings, f"postgresql_{part}database") for part in parts],
+        databases=[each.name for each in settings.databases],
         files=tuple(certificate(settings)),
         users=_USERS,
         rules=POOL_RULES,
     )
-    logins = {user: settings.secret(f"postgresql_{part}password") for part, user in parts.items()}
+    logins = {each.user: each.password for each in settings.databases}
     # It has no comments, but the rest of a line is ignored.
     users = "".join(f'"{user}" "{_doubled(word)}" {_MARK}\n' for user, word in logins.items())
     return {
@@ -124,5 +123,5 @@ def hba_lines(settings: Settings) -> list[str]:
 
     So that another host of Airflow is no change to PgBouncer, which would close its connections.
     """
-    parts = roles(settings)
-    return [line for part in parts for line in rules(settings, part, EVERYBODY, "scram-sha-256")]
+    databases, how = settings.databases, "scram-sha-256"
+    return [line for each in databases for line in rules(settings, each, EVERYBODY, how)]

@@ -13,7 +13,6 @@ from pyinfra.api.operation import OperationMeta
 from . import monitoring
 from .catalog.servers import POSTGRESQL
 from .deploys import deploy
-from .endpoints import listeners
 from .facts import (
     NO_UNIT,
     PSQL,
@@ -44,7 +43,8 @@ from .operations import (
 from .passwords import scram_matches, scram_verifier
 from .resources import template
 from .rows import Row, row
-from .settings import Settings
+from .settings import Database, Settings
+from .settings.endpoints import listeners
 from .system import certificate_files, debs_here, of_this_host, packages
 
 
@@ -57,8 +57,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     """
     settings = of_this_host(settings)
     guard_alone(settings, POSTGRESQL.group)
-    parts = roles(settings)
-    among = (*parts.values(), *_monitor(settings))
+    among = (*(each.user for each in settings.databases), *_monitor(settings))
     packages(name="Install the server", packages=POSTGRESQL.packages, debs=debs_here(settings))
     files = certificate(settings)
     place(files)
@@ -75,13 +74,12 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
         among=among,
     )
     known = foresee(PostgresqlContents, roles=among)
-    for part in host.loop(list(parts)):
-        user = parts[part]
-        name = getattr(settings, f"postgresql_{part}database")
+    for each in host.loop(settings.databases):
+        user, name = each.user, each.name
         role(
             name=f"{verb(known.roles if known else None, user)} the role {user}",
             role=user,
-            password=settings.secret(f"postgresql_{part}password"),
+            password=each.password,
             superuser=settings.postgresql_superuser,
             among=among,
         )
@@ -116,12 +114,6 @@ def certificate(settings: Settings) -> dict[str, File]:
     return certificate_files(settings, "postgresql", "/etc/postgresql", "postgres")
 
 
-def roles(settings: Settings) -> dict[str, str]:
-    """Give the roles of Airflow: part of a setting's name -> role."""
-    parts = ("", "results_") if settings.release.results_apart else ("",)
-    return {part: getattr(settings, f"postgresql_{part}user") for part in parts}
-
-
 def _monitor(settings: Settings) -> tuple[str, ...]:
     """Give the role of the exporter of metrics, where there is one."""
     here = monitoring.POSTGRESQL_EXPORTER in monitoring.here(settings)
@@ -133,19 +125,20 @@ def hba_lines(settings: Settings) -> list[str]:
     here, topology = ("127.0.0.1", "::1"), settings.topology
     metadata = [each for each in topology.database_hosts if each in topology.direct_hosts]
     how = settings.postgresql_auth
-    lines = rules(settings, "", (*here, *metadata, *settings.postgresql_allow), how)
+    lines = rules(
+        settings, settings.metadata_database, (*here, *metadata, *settings.postgresql_allow), how
+    )
     if settings.release.results_apart:
-        lines += rules(settings, "results_", (*here, *topology.direct_hosts), how)
+        addresses = (*here, *topology.direct_hosts)
+        lines += rules(settings, settings.results_database, addresses, how)
     return [*lines, *(f"local postgres {user} peer" for user in _monitor(settings))]
 
 
-def rules(settings: Settings, part: str, addresses: Sequence[str], how: str) -> list[str]:
-    """Give the lines that let the part's role into its own database, by the method ``how``."""
-    name = getattr(settings, f"postgresql_{part}database")
-    user = getattr(settings, f"postgresql_{part}user")
+def rules(settings: Settings, database: Database, addresses: Sequence[str], how: str) -> list[str]:
+    """Give the lines that let a database's own role into it, by the method ``how``."""
     networks = map(_network, addresses)
     kind = "hostssl" if settings.postgresql_tls else "host"
-    return [f"{kind} {name} {user} {network} {how}" for network in networks]
+    return [f"{kind} {database.name} {database.user} {network} {how}" for network in networks]
 
 
 def _network(address: str) -> str:
@@ -345,7 +338,7 @@ def _sql(statement: str) -> StringCommand:
 
 def checks(settings: Settings) -> Iterator[Row]:
     """Look for the roles, and what they may do."""
-    wanted = tuple(roles(settings).values())
+    wanted = tuple(each.user for each in settings.databases)
     contents = look(PostgresqlContents, roles=wanted)
     if contents is None:
         yield row("database roles", False, "PostgreSQL does not answer")

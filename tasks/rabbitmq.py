@@ -13,7 +13,6 @@ from pyinfra.api.operation import OperationMeta
 from . import monitoring
 from .catalog.servers import RABBITMQ
 from .deploys import deploy
-from .endpoints import listeners
 from .facts import (
     NO_UNIT,
     RabbitmqDefinitions,
@@ -41,6 +40,7 @@ from .passwords import rabbitmq_hash, rabbitmq_matches
 from .resources import template
 from .rows import Row, row
 from .settings import Settings, own_queue
+from .settings.endpoints import listeners
 from .system import account, certificate_files, debs_here, of_this_host, packages
 
 CONFIGURATION = "/etc/rabbitmq"

@@ -10,13 +10,13 @@ from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 
 from .catalog.servers import REDIS
 from .deploys import deploy
-from .endpoints import listeners
 from .facts import NO_UNIT, Paths, Units, Watched, look
 from .guard import guard_alone
 from .operations import Commands, File, Folder, place, running, stays
 from .resources import template
 from .rows import Row, row
 from .settings import Settings
+from .settings.endpoints import listeners
 from .system import certificate_files, debs_here, of_this_host, packages
 
 _FOLDER = "/etc/redis"

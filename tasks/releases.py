@@ -691,14 +691,10 @@ HEALTH = Component(
 
 RELEASES: tuple[Release, ...] = (_AIRFLOW_3_3, _AIRFLOW_2_11, _AIRFLOW_1_10, _AIRFLOW_1_8)
 DEFAULT = _AIRFLOW_3_3.version
-BROKERS = tuple(each.group for each in servers.BROKERS)
-SERVERS = tuple(each.group for each in servers.BACKENDS)
-PROXY = servers.PROXY.group
-PGBOUNCER = servers.PGBOUNCER.group
-EXPORTERS = tuple(each.group for each in servers.EXPORTERS)
 GROUPS: tuple[str, ...] = (
     *(server.group for server in servers.EVERY if server.role is not servers.Role.EXPORTER),
     *dict.fromkeys(c.groups[0] for release in RELEASES for c in release.components),
+    *(server.group for server in servers.EXPORTERS),
 )
 """Every group of an inventory that means something here."""
 

@@ -17,17 +17,17 @@ from pyinfra.context import ctx_host
 from . import releases, secrets, stored, tunnel
 from .accounts import accounts
 from .catalog import servers
-from .endpoints import endpoints
 from .facts import PROXY_SITE, look
 from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
+from .settings.endpoints import endpoints
 from .stored import Stored
 
 MARKED = "/etc/pyinfra-airflow"
 """What tells a host of ours: by which Fernet key, and which database its Airflow uses."""
 KEY = "airflow_fernet_key"
-_SETTINGS, _LOCK = "airflow_settings", "airflow_look"
-"""Where a host's connector data keeps what other hosts look at it with, one at a time."""
+_LOCK = "airflow_look"
+"""Where a host's connector data keeps what lets one other host at a time look at it."""
 _ASKED = "airflow_asked"
 """Where it keeps what an external database has said."""
 
@@ -259,7 +259,7 @@ def everywhere(settings: Settings, *, alone: bool = False) -> dict[str, Site]:
     others = [] if alone else state.inventory.get_active_hosts()
     for each in others:
         if each is not own and not _GROUPS.isdisjoint(each.groups):
-            sites[each.name] = _site(each, _settings(each))
+            sites[each.name] = _site(each, Settings.of(each))
     return sites
 
 
@@ -267,20 +267,10 @@ _COMPONENTS = (component for each in releases.RELEASES for component in each.com
 _GROUPS = frozenset(
     (
         *releases.GROUPS,
-        *releases.EXPORTERS,
         *(group for component in _COMPONENTS for group in component.groups),
     )
 )
 """Those of an inventory whose hosts are ours to look at."""
-
-
-def _settings(each: Host) -> Settings:
-    """Complete the settings of another host, once for all that look at it."""
-    kept = each.connector_data
-    if _SETTINGS not in kept:
-        kept[_SETTINGS] = Settings.of(each)
-    found: Settings = kept[_SETTINGS]
-    return found
 
 
 def _site(each: Host, settings: Settings) -> Site:

@@ -139,9 +139,9 @@ def debs_here(settings: Settings) -> Path | None:
 
 def certificate_files(settings: Settings, server: str, folder: str, group: str) -> dict[str, File]:
     """Give certificate and key of a server of ours with TLS, for the ``group`` that it runs as."""
-    names = (f"{server}_certificate", f"{server}_certificate_key")
-    certificate, key = (getattr(settings, name) for name in names)
-    if not (getattr(settings, f"{server}_tls") and certificate):
+    given = settings.servers[server]
+    certificate, key = given.certificate, given.certificate_key
+    if not (given.tls and certificate and key):
         return {}
     return {
         f"{folder}/airflow.crt": File(certificate.read_text(), unmarked=True),

@@ -26,7 +26,6 @@ from .facts import (
 )
 from .guard import guard_removal
 from .operations import Commands, absent, edited, units_absent
-from .postgresql import roles
 from .rabbitmq import broker_user_absent, metrics_absent
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .survey import MARKED
@@ -79,11 +78,10 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     )
     for user in host.loop(("airflow", repository.USER, monitoring.USER)):
         account_absent(name=f"Remove the user {user}", user=user)
-    parts = roles(settings)
     if "postgresql" in settings.topology.components:
         pgbouncer.absent(name="Remove PgBouncer", settings=settings, force=True)
-        names = tuple(getattr(settings, f"postgresql_{part}database") for part in parts)
-        every = (*parts.values(), monitoring.USER)
+        names = tuple(each.name for each in settings.databases)
+        every = (*(each.user for each in settings.databases), monitoring.USER)
         databases_absent(name="Drop the databases", databases=names, roles=every)
     if "rabbitmq" in settings.topology.components:
         vhost_absent(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)

@@ -19,7 +19,6 @@ from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
 from .catalog import servers
 from .deploys import deploy
-from .endpoints import endpoints
 from .facts import (
     Canary,
     FirewallTable,
@@ -32,6 +31,7 @@ from .facts import (
 from .operations import Commands, barrier, digest, run_quietly
 from .rows import Row, row
 from .settings import FORMER, Settings
+from .settings.endpoints import endpoints
 from .system import CLOCK_WITHIN, of_this_host
 
 _RUNS_WITHIN = 60
@@ -123,10 +123,10 @@ def needed(settings: Settings) -> tuple[str, ...]:
     release, topology = settings.release, settings.topology
     found = []
     if settings.airflow_components:
-        broker = settings.broker
+        broker = settings.servers[settings.broker]
         found += [
             f"{settings.server('postgresql')} {settings.database_port}",
-            f"{settings.server(broker)} {getattr(settings, f'{broker}_port')}",
+            f"{settings.server(broker.name)} {broker.port}",
         ]
     web = [each for each in topology.web_hosts if each != topology.address]
     calls_api = "execution_url" in release.keys and "worker" in topology.components

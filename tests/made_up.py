@@ -6,7 +6,8 @@ from typing import Any
 from pyinfra.api import Config, Host, Inventory, State
 
 from tasks.budget import Machine, fitted
-from tasks.releases import GROUPS, PGBOUNCER, PROXY
+from tasks.catalog.servers import EXPORTERS
+from tasks.releases import GROUPS
 from tasks.settings import Settings
 
 MACHINE = Machine(memory=8192, swap=0, most_swap=1 << 40, cores=2)
@@ -22,7 +23,8 @@ def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
 
 def everything(name: str) -> dict[str, list[str]]:
     """Give the groups of an inventory with one host, RabbitMQ as broker, and nothing in between."""
-    return {group: [name] for group in GROUPS if group not in ("redis", PGBOUNCER, PROXY)}
+    others = ("redis", "pgbouncer", "proxy", *(each.group for each in EXPORTERS))
+    return {group: [name] for group in GROUPS if group not in others}
 
 
 def settings(secrets: Path, **data: Any) -> Settings:

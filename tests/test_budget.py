@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tasks.budget import Machine, fitted, limits, needs
-from tasks.releases import GROUPS, PGBOUNCER, RELEASES
+from tasks.catalog.servers import EXPORTERS
+from tasks.releases import GROUPS, RELEASES
 from tasks.settings import Settings, SettingsError
 from tests import made_up
 
@@ -22,7 +23,7 @@ def settings(folder: Path, *groups: str, **data: Any) -> Settings:
     members = {
         group: ["192.0.2.1" if group in (groups or GROUPS) else "192.0.2.2"]
         for group in GROUPS
-        if group not in ("redis", PGBOUNCER)
+        if group not in ("redis", "pgbouncer", *(each.group for each in EXPORTERS))
     }
     return Settings.of(
         made_up.host(members, "192.0.2.1", airflow_secrets_file=folder / "s", **data)

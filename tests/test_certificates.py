@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pyinfra.api import Host
 
 from tasks import Settings, certificates
-from tasks.urls import parts
+from tasks.settings.urls import parts
 from tests import made_up
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from tasks import Settings, SettingsError, airflow_cfg, monitoring
 from tasks.airflow import unit_text
+from tasks.catalog.servers import EXPORTERS
 from tasks.firewall import allowed
-from tasks.releases import EXPORTERS, HEALTH, RELEASES
+from tasks.releases import HEALTH, RELEASES
 from tests import made_up
 
 SPREAD = {
@@ -32,7 +33,7 @@ def read(folder: Path, name: str, groups: dict[str, list[str]], **data: Any) -> 
 
 
 def alone(folder: Path, **data: Any) -> Settings:
-    groups = made_up.everything("192.0.2.10") | {group: ["192.0.2.10"] for group in EXPORTERS}
+    groups = made_up.everything("192.0.2.10") | {each.group: ["192.0.2.10"] for each in EXPORTERS}
     return read(folder, "192.0.2.10", groups, **data)
 
 
@@ -127,7 +128,11 @@ def test_the_health_summary_asks_for_every_other_component(tmp_path: Path) -> No
 
 
 def test_a_health_summary_gives_a_worker_no_secret_that_it_had_not(tmp_path: Path) -> None:
-    groups = {group: hosts for group, hosts in SPREAD.items() if group not in EXPORTERS}
+    groups = {
+        group: hosts
+        for group, hosts in SPREAD.items()
+        if group not in [each.group for each in EXPORTERS]
+    }
     worker = read(tmp_path, "w1", groups, airflow_health_port=8081)
     assert worker.withheld == {
         "database_url",

@@ -8,11 +8,11 @@ import pytest
 
 from tasks import airflow_cfg
 from tasks.catalog.servers import POSTGRESQL
-from tasks.endpoints import listeners
 from tasks.firewall import allowed
 from tasks.pgbouncer import FILES, configuration
 from tasks.postgresql import hba_lines
 from tasks.settings import Settings, SettingsError
+from tasks.settings.endpoints import listeners
 from tasks.verify import needed, ports
 from tests import made_up
 

@@ -15,7 +15,7 @@ from pyinfra.api.exceptions import DeployError
 
 from tasks import Settings, SettingsError, airflow_cfg, releases
 from tasks.sensitive import looks_secret
-from tasks.urls import parts
+from tasks.settings.urls import parts
 from tests import made_up
 
 CANARY = "Kanarienvogel"

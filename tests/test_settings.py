@@ -1,5 +1,6 @@
 """Settings: what an inventory says, completed and refused."""
 
+import inspect
 import json
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from pyinfra.api import HiddenValue
 
-from tasks import Settings, SettingsError, secrets
-from tasks.declared import KINDS
+from tasks import Settings, SettingsError, budget, secrets
 from tasks.settings import is_secret
+from tasks.settings.declared import KINDS
+from tasks.settings.model import Model
 from tests import made_up
 
 REPOSITORY = {"airflow_dags_repository": "https://host/dags.git"}
@@ -319,6 +321,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def test_no_part_hides_what_another_has() -> None:
+    own = [
+        name
+        for part in Model.__mro__[1:-2]
+        for name in {*vars(part), *inspect.get_annotations(part)}
+        if not _is_of_python(name)
+    ]
+    assert {"release", "airflow_dags", "proxy_ports"} < set(own)
+    assert sorted(own) == sorted(set(own))
+
+
+def _is_of_python(name: str) -> bool:
+    """Tell whether every model has such an attribute."""
+    return name.startswith("__") or name in ("model_config", "_abc_impl")
+
+
 @pytest.mark.parametrize(("data", "sentence"), REFUSED)
 def test_a_wrong_setting_is_refused_in_one_sentence(
     tmp_path: Path, data: dict[str, Any], sentence: str
@@ -345,7 +363,7 @@ def test_a_secret_is_in_no_refusal(tmp_path: Path) -> None:
 
 def test_settings_do_not_show_secrets_and_can_not_be_changed(tmp_path: Path) -> None:
     settings = made_up.settings(tmp_path / "s.json", postgresql_password="geheim")
-    assert "geheim" not in repr(settings)
+    assert "geheim" not in repr((settings, settings.servers, settings.databases))
     with pytest.raises(ValueError, match="frozen"):
         settings.airflow_web_port = 1  # type: ignore[misc]
 
@@ -487,6 +505,30 @@ def test_settings_of_another_project_are_completed(tmp_path: Path) -> None:
     settings = Settings.of(made_up.host({"db": ["a"]}, "a"), given)
     assert settings.postgresql_port == 5433
     assert settings.secret("postgresql_password")
+
+
+SECRETS = {name: generate() for name, generate in secrets.GENERATORS.items()}
+
+
+@pytest.mark.parametrize("as_data", [True, False])
+def test_settings_with_all_secrets_are_completed_like_others(as_data: bool) -> None:
+    host = made_up.host(made_up.everything("a"), "a", **(SECRETS if as_data else {}))
+    settings = Settings.of(host, None if as_data else Settings(**SECRETS))  # type: ignore[arg-type]
+    settings.check_placed("a")
+    assert (settings.server("postgresql"), settings.topology.workers) == ("127.0.0.1", ("a",))
+    assert {name: settings.secret(name) for name in SECRETS} == SECRETS
+
+
+def test_settings_are_completed_once(tmp_path: Path) -> None:
+    hidden = HiddenValue("geheim")
+    data = {"airflow_secrets_file": tmp_path / "s", "rabbitmq_password": hidden}
+    host = made_up.host(made_up.everything("a"), "a", **data)
+    settings = Settings.of(host)
+    assert Settings.of(host) is settings
+    fitted = budget.fitted(settings, made_up.MACHINE)
+    assert Settings.of(host, fitted) is fitted
+    host.data.airflow_web_port = 8081
+    assert Settings.of(host).airflow_web_port == 8081
 
 
 def test_objects_are_taken_from_mappings_and_files_alike_and_not_shown(tmp_path: Path) -> None:

@@ -208,8 +208,9 @@ CRONTAB = "/var/spool/cron/crontabs/ubuntu"
 LEFT = """
 echo '/home/ubuntu/airflow/logs/*.log { weekly }' > /etc/logrotate.d/flow
 printf '%s\n' '1 1 * * * root true' '2 2 * * * ubuntu airflow db clean' > /etc/cron.d/flow
-printf '[Unit]\nDescription=clean airflow\n[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n' \
+printf '[Unit]\nDescription=clean airflow\n[Timer]\nOnCalendar=daily\n' \\
     > /etc/systemd/system/flow.timer
+printf '[Install]\nWantedBy=timers.target\n' >> /etc/systemd/system/flow.timer
 printf '[Service]\nExecStart=true\n' > /etc/systemd/system/flow.service
 systemctl enable -q flow.timer
 """

@@ -10,12 +10,12 @@ import pytest
 from tasks import airflow_cfg
 from tasks.airflow import unit_text
 from tasks.catalog.servers import POSTGRESQL
-from tasks.endpoints import listeners
 from tasks.operations import with_block
 from tasks.postgresql import hba_lines
 from tasks.rabbitmq import configuration
 from tasks.resources import template
 from tasks.settings import Settings
+from tasks.settings.endpoints import listeners
 from tests import made_up
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .addresses import EVERYBODY, EVERYWHERE, is_loopback
-from .catalog import servers
-from .catalog.servers import AIRFLOW_UNITS, Role, Server
-from .releases import Component
-from .settings import Settings
+from ..addresses import EVERYBODY, EVERYWHERE, is_loopback
+from ..catalog import servers
+from ..catalog.servers import AIRFLOW_UNITS, Role, Server
+from ..releases import Component
+from .model import Model
 
 LOOPBACK = "127.0.0.1"
 
@@ -39,7 +39,7 @@ class Endpoint:
         return tuple(each for each in self.listen if not is_loopback(each.strip()))
 
 
-def endpoints(settings: Settings) -> list[Endpoint]:
+def endpoints(settings: Model) -> list[Endpoint]:
     """Return every port of this host."""
     here = settings.topology.components
     of_servers = (_of_server(settings, each) for each in servers.EVERY if each.group in here)
@@ -47,7 +47,7 @@ def endpoints(settings: Settings) -> list[Endpoint]:
     return [endpoint for each in (*of_servers, *of_airflow) for endpoint in each]
 
 
-def listeners(settings: Settings, server: Server) -> tuple[str, ...]:
+def listeners(settings: Model, server: Server) -> tuple[str, ...]:
     """Return the addresses that a server listens on: the host's only where others need it."""
     own = settings.topology.address
     others = bool(clients(settings, server))
@@ -67,7 +67,7 @@ def listeners(settings: Settings, server: Server) -> tuple[str, ...]:
     return (own,) if own in EVERYWHERE or is_loopback(own) else (LOOPBACK, own)
 
 
-def clients(settings: Settings, server: Server) -> tuple[str, ...]:
+def clients(settings: Model, server: Server) -> tuple[str, ...]:
     """Return the addresses and networks that may come to a server from elsewhere."""
     hosts = settings.topology.hosts
     allowed = {
@@ -80,13 +80,13 @@ def clients(settings: Settings, server: Server) -> tuple[str, ...]:
     return allowed.get(server, tuple(settings.monitoring_allow))
 
 
-def port(settings: Settings, setting: str) -> int:
+def port(settings: Model, setting: str) -> int:
     """Return the port that a setting chooses."""
     chosen: int = getattr(settings, setting)
     return chosen
 
 
-def _of_server(settings: Settings, server: Server) -> Iterator[Endpoint]:
+def _of_server(settings: Model, server: Server) -> Iterator[Endpoint]:
     come = clients(settings, server)
     # PostgreSQL asks by itself who comes from where, and the proxy is for everybody.
     guarded = bool(come) and server.role not in (Role.DATABASE, Role.PROXY)
@@ -100,7 +100,7 @@ def _of_server(settings: Settings, server: Server) -> Iterator[Endpoint]:
         yield _statsd(settings)
 
 
-def _statsd(settings: Settings) -> Endpoint:
+def _statsd(settings: Model) -> Endpoint:
     """Airflow's hosts send their metrics to it."""
     hosts = settings.topology.hosts
     name = "monitoring_statsd_port"
@@ -112,7 +112,7 @@ def _statsd(settings: Settings) -> Endpoint:
     )
 
 
-def _of_component(settings: Settings, component: Component) -> Iterator[Endpoint]:
+def _of_component(settings: Model, component: Component) -> Iterator[Endpoint]:
     kind, topology = component.probe[0], settings.topology
     if kind == "web":
         behind = bool(topology.proxies)
@@ -130,7 +130,7 @@ def _of_component(settings: Settings, component: Component) -> Iterator[Endpoint
 
 
 def _airflow(
-    settings: Settings,
+    settings: Model,
     component: Component,
     setting: str,
     listens_at: str,

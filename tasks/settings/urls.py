@@ -6,11 +6,12 @@ What is wrong with one is said without quoting it: nobody knows where its passwo
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from .catalog import servers
+from ..catalog import servers
 
 _EXTERNAL = {each.group: each for each in servers.BACKENDS}
 FORM = "SCHEME://USER:PASSWORD@HOST:PORT/, with special characters of user and password as %xx"
@@ -26,6 +27,19 @@ def split(url: str) -> SplitResult | None:
         _ = read.port
         return read
     return None
+
+
+def refusal(name: str, url: str) -> str | None:
+    """Say that the setting ``name`` is not a URL; None for one, and for a path."""
+    return f"{name} is not a URL: give {FORM}" if split(url) is None else None
+
+
+def admin_refusal(server: str, text: str, schemes: Sequence[str]) -> str | None:
+    """Say why a server's administrator can't be reached by the URL; None where none is given."""
+    url = split(text)
+    if not text or (url and url.scheme in schemes and url.hostname and url.password):
+        return None
+    return f"{server}_admin_url can't be used: give {schemes[0]}://USER:PASSWORD@HOST:PORT"
 
 
 def parts(server: str, url: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 from pyinfra.api import Host, Inventory
 from pyinfra.context import ctx_state
 
-from .settings import Settings, is_secret
+from .inventory import Settings
+from .refusals import is_secret
 
 
 def check_settings_first() -> None:

@@ -1,0 +1,12 @@
+"""Where things lie on a host."""
+
+ENVIRONMENT = "/opt/airflow"
+"""Where environments, helpers and the ``current`` link live on a host."""
+CONFIGURATION = "/etc/airflow"
+"""Where the environment and secrets files live on a host."""
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+"""The authorities that a host believes by itself."""
+FORMER = f"{CONFIGURATION}/secrets.env.former"
+"""The secrets that a host had before, until it is verified."""
+LOGS = "/var/log/airflow"
+BACKUPS = "/var/backups/airflow"

@@ -1,0 +1,37 @@
+"""The units of Airflow's components."""
+
+from __future__ import annotations
+
+from .. import releases
+from .part import Part
+from .types import HostName, Port
+
+
+class Services(Part):
+    """The units of Airflow's components."""
+
+    airflow_flower_host: HostName = "127.0.0.1"
+    """Address that flower listens on; it asks for the administrator's login."""
+    airflow_flower_port: Port = 5555
+    """Port of flower."""
+    airflow_health_port: Port | None = None
+    """Port, at the web UI's address, that tells load balancers of this host; default: none."""
+    airflow_hardening: bool = True
+    """Whether the units are sandboxed; tasks that need sudo or /home want it off."""
+
+    @property
+    def airflow_components(self) -> tuple[releases.Component, ...]:
+        """The processes of Airflow that run on this host."""
+        here = tuple(c for c in self.release.components if c.name in self.topology.components)
+        return (*here, releases.HEALTH) if here and self.airflow_health_port else here
+
+    @property
+    def reads_dags(self) -> bool:
+        """Whether a component of this host needs the DAG files."""
+        return any(component.reads_dags for component in self.airflow_components)
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """Meanings of the secrets that no component of this host may have."""
+        every = [component.withheld for component in self.airflow_components]
+        return frozenset.intersection(*every) if every else frozenset()
