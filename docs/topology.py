@@ -137,8 +137,8 @@ class Picture:
         box, target = self.boxes[client], self.boxes[row.host]
         if box.level == target.level:
             return box.x + box.width - GAP // 2, box.top
-        lines = [(r, c) for r in self.rows for c in r.clients if c == client]
-        below = [each for each, _ in lines if self.boxes[each.host].level > box.level]
+        used = [each for each in self.rows if client in each.clients]
+        below = [each for each in used if self.boxes[each.host].level > box.level]
         return box.x + box.width * (below.index(row) + 1) // (len(below) + 1), box.top + box.height
 
 
