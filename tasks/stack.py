@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
-from .absent import deploy_absent, leaving
 from .airflow import configuration, deploy_airflow, deploy_database, deploy_services
 from .backup import backed_up
 from .connection import held, send_at_once
@@ -28,6 +27,7 @@ from .python import deploy_environment, deploy_link, in_use
 from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
 from .redis import deploy_redis
 from .reports import deploy_reports
+from .servers import deploy_absent, leaving
 from .settings import Settings
 from .survey import Site
 from .system import deploy_system, of_this_host

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
-from . import monitoring, pgbouncer, postgresql, proxy, rabbitmq, redis
+from . import monitoring
 from .addresses import EVERYWHERE
 from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
@@ -30,6 +30,7 @@ from .facts import (
 )
 from .operations import Commands, barrier, digest, run_quietly
 from .rows import Row, row
+from .servers import checks
 from .settings import FORMER, Settings
 from .settings.endpoints import endpoints
 from .system import CLOCK_WITHIN, of_this_host
@@ -42,16 +43,6 @@ _FORMER = "airflow_former"
 """What a host's connector data has where secrets from before are kept."""
 _EVERYWHERE = {*EVERYWHERE, "*", "[::]"}
 """The same as ss and PostgreSQL write them."""
-
-
-_CHECKS = {
-    servers.POSTGRESQL: postgresql.checks,
-    servers.RABBITMQ: rabbitmq.checks,
-    servers.REDIS: redis.checks,
-    servers.PGBOUNCER: pgbouncer.checks,
-    servers.PROXY: proxy.checks,
-}
-"""What looks at the servers of a host."""
 
 
 @deploy("Verify")
@@ -93,9 +84,7 @@ def _examine(settings: Settings) -> Iterator[Row]:
     if settings.topology.database_here:
         yield from _metadata(settings)
     yield from monitoring.checks(settings)
-    for server, checks in _CHECKS.items():
-        if server.group in settings.topology.components:
-            yield from checks(settings)
+    yield from checks(settings)
     if settings.firewall:
         table = look(FirewallTable)
         yield row("firewall", table == "loaded", table or "not loaded")
@@ -273,10 +262,10 @@ def told() -> Commands:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """Write the rows as aligned lines, the wrong ones marked."""
-    checks = max(len(each.check) for each in rows)
+    wide = max(len(each.check) for each in rows)
     hosts = max(len(each.host) for each in rows)
     marks = {True: "ok  ", False: "FAIL", None: "note"}
     return [
-        f"    {marks[each.right]}  {each.check:{checks}}  {each.host:{hosts}}  {each.saw}"
+        f"    {marks[each.right]}  {each.check:{wide}}  {each.host:{hosts}}  {each.saw}"
         for each in rows
     ]

@@ -1,46 +1,72 @@
-"""The README tells the truth about the settings and the public names."""
+"""The README and the pages that it leads to tell the truth about settings and public names."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 import tasks
-from tasks.settings import DERIVED, Settings
+from docs import tables
+from tasks.releases import GROUPS, RELEASES
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-
-
-def rows() -> list[str]:
-    """Give the table of settings as the README should have it."""
-    fields = {name: f for name, f in Settings.model_fields.items() if name not in DERIVED}
-    lines = ["| setting | default | what it is |", "| --- | --- | --- |"]
-    for name, field in fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = "" if default in (None, (), {}) else f"`{_plain(default)}`"
-        lines.append(f"| `{name}` | {shown} | {field.description} |")
-    return lines
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+FUNCTIONS = {name for name in tasks.__all__ if name.startswith("deploy_")}
 
 
-def _plain(default: object) -> str:
-    return ",".join(default) if isinstance(default, tuple) else str(default)
+def page(path: str) -> str:
+    return (ROOT / path).read_text()
+
+
+def test_the_readme_is_read() -> None:
+    assert len(page("README.md").splitlines()) <= 200
 
 
 def test_every_setting_has_its_row() -> None:
-    assert [row for row in rows() if row not in README] == []
-    table = README.split("## Settings")[1].split("## ")[0]
-    assert [line for line in table.splitlines() if line.startswith("|")] == rows()
+    text = page("docs/settings.md")
+    assert [line for line in text.splitlines() if tables.named(line)] == [*tables.rows().values()]
+
+
+def test_the_row_of_a_new_setting_comes_after_the_one_before_it() -> None:
+    text = page("docs/settings.md")
+    lines = text.splitlines(keepends=True)
+    without = [line for line in lines if "`airflow_bundle`" not in line.split("|")[:2][-1]]
+    old = "".join(without).replace("Release of Airflow to install.", "Whatever it was.")
+    assert len(without) == len(lines) - 1
+    assert tables.refreshed(old) == text
 
 
 def test_every_public_function_has_its_row() -> None:
-    named = set(re.findall(r"^\| `(deploy_\w+)` \|", README, re.MULTILINE))
-    assert named == {name for name in tasks.__all__ if name.startswith("deploy_")}
+    found = re.findall(r"^\| `(deploy_\w+)` \|", page("docs/library.md"), re.MULTILINE)
+    assert sorted(found) == sorted(FUNCTIONS)
 
 
 def test_every_group_has_its_row() -> None:
-    for component in tasks.releases.GROUPS:
-        assert f"| `{component}` |" in README
+    for component in GROUPS:
+        assert f"| `{component}` |" in page("docs/inventory.md")
 
 
-def test_every_test_that_the_readme_names_exists() -> None:
-    for words, module in re.findall(r"\[([^]]+)\]\(tests/(\w+)\.py\)", README):
+@pytest.mark.parametrize("path", ["README.md", "docs/releases.md"])
+def test_every_release_has_its_row(path: str) -> None:
+    for release in RELEASES:
+        pythons = sorted(release.pythons, key=lambda version: int(version.split(".")[1]))
+        shown = " to ".join(dict.fromkeys((pythons[0], pythons[-1])))
+        assert f"| {release.version} | {shown} |" in page(path)
+
+
+def test_every_test_that_the_comparison_names_exists() -> None:
+    named = re.findall(r"\[([^]]+)\]\(\.\./tests/(\w+)\.py\)", page("docs/comparison.md"))
+    assert len(named) > 60
+    for words, module in named:
         name = f"def test_{words.replace(' ', '_')}("
         assert name in (Path(__file__).parent / f"{module}.py").read_text(), (module, words)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_command_exists(path: Path) -> None:
+    text = path.read_text()
+    assert set(re.findall(r"\btasks[.:](deploy_\w+)", text)) <= FUNCTIONS
+    files = re.findall(r"\b((?:scripts|benchmarks|inventories)/\w+(?:\.\w+)?)", text)
+    assert [
+        file for file in files if file != "inventories/new.py" and not (ROOT / file).exists()
+    ] == []

@@ -69,15 +69,15 @@ def listeners(settings: Model, server: Server) -> tuple[str, ...]:
 
 def clients(settings: Model, server: Server) -> tuple[str, ...]:
     """Return the addresses and networks that may come to a server from elsewhere."""
-    hosts = settings.topology.hosts
-    allowed = {
-        servers.POSTGRESQL: (*settings.topology.direct_hosts, *settings.postgresql_allow),
-        servers.RABBITMQ: (*hosts, *settings.rabbitmq_allow),
-        servers.REDIS: (*hosts, *settings.redis_allow),
-        servers.PGBOUNCER: hosts,
-        servers.PROXY: EVERYBODY,
-    }
-    return allowed.get(server, tuple(settings.monitoring_allow))
+    if server.role is Role.PROXY:
+        return EVERYBODY
+    if server.role is Role.EXPORTER:
+        return tuple(settings.monitoring_allow)
+    own = (
+        settings.topology.direct_hosts if server.role is Role.DATABASE else settings.topology.hosts
+    )
+    given = settings.servers.get(server.group)
+    return (*own, *(given.allow if given else ()))
 
 
 def port(settings: Model, setting: str) -> int:

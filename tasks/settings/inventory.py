@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pyinfra.api import Host
 
 from .. import certificates, releases, secrets
-from ..catalog.servers import BACKENDS, BROKERS
+from ..catalog.servers import BACKENDS, BROKERS, EVERY, Role
 from . import urls
 from .model import Model
 from .placement import Members, Placement, address, among, hostname, in_groups
@@ -20,8 +20,8 @@ from .topology import Topology
 from .types import SettingsError, as_secret
 
 PREFIXES = (
-    *("airflow_", "python_", "postgresql_", "rabbitmq_", "redis_"),
-    *("pgbouncer_", "proxy_", "firewall_", "monitoring_"),
+    *("airflow_", "python_", "firewall_", "monitoring_"),
+    *(f"{server.group}_" for server in EVERY if server.role is not Role.EXPORTER),
 )
 _KEPT = "airflow_settings"
 """Where a host's connector data keeps its completed settings."""
@@ -88,7 +88,7 @@ def _ours(data: Mapping[str, Any]) -> dict[str, Any]:
     for key in data:
         if key.startswith(PREFIXES) and key not in known:
             near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see the table of settings in the README"
+            hint = f"did you mean {near[0]}?" if near else "see docs/settings.md"
             raise SettingsError(f"unknown setting {key}: {hint}")
     return {key: data[key] for key in data if key in known and data[key] is not None}
 

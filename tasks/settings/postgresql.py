@@ -77,6 +77,7 @@ class Postgresql(Part):
             ca=self.postgresql_ca,
             certificate=self.postgresql_certificate,
             certificate_key=self.postgresql_certificate_key,
+            allow=self.postgresql_allow,
         )
 
     @property

@@ -61,6 +61,7 @@ class Rabbitmq(Part):
             ca=self.rabbitmq_ca,
             certificate=self.rabbitmq_certificate,
             certificate_key=self.rabbitmq_certificate_key,
+            allow=self.rabbitmq_allow,
         )
 
 

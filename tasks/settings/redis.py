@@ -50,6 +50,7 @@ class Redis(Part):
             ca=self.redis_ca,
             certificate=self.redis_certificate,
             certificate_key=self.redis_certificate_key,
+            allow=self.redis_allow,
         )
 
 

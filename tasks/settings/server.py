@@ -18,6 +18,8 @@ class Server:
     ca: Path | None
     certificate: Path | None
     certificate_key: Path | None
+    allow: tuple[str, ...]
+    """Addresses and networks of further clients."""
 
 
 @dataclass(frozen=True)
