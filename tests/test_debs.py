@@ -1,7 +1,6 @@
 """What a bundle has of .deb files, and where they come from."""
 
 import ast
-import runpy
 import subprocess
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from tasks import SettingsError, monitoring, releases
 from tasks.bundle import Bundle, apt_configuration
 from tests import made_up
 from tests.cli import ROOT
+from tooling import apt
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts/bundle"))
 SUITES = {"bookworm": "trixie", "bookworm-security": "trixie-security"}
 LINES = """\
 # deb http://archive.example.org/debian bookworm main
@@ -99,11 +98,11 @@ def test_a_bundle_for_the_release_is_taken(tmp_path: Path) -> None:
 
 
 def test_this_machine_s_mirrors_are_those_of_another_version_too() -> None:
-    assert "".join(SCRIPT["_lines"](LINES, SUITES)) == (
+    assert "".join(apt.lines(LINES, SUITES)) == (
         "deb [signed-by=/k.gpg arch=amd64] http://archive.example.org/debian trixie main contrib\n"
         "deb http://archive.example.org/security trixie-security main\n"
     )
-    assert list(SCRIPT["_stanzas"](STANZAS, SUITES)) == [
+    assert list(apt.stanzas(STANZAS, SUITES)) == [
         "Types: deb\n"
         "URIs: mirror+file:/etc/apt/mirrors/debian.list\n"
         "Suites: trixie trixie-security\n"
