@@ -28,33 +28,18 @@ from .operations import (
 )
 from .python import CURRENT
 from .releases import HEALTH, RELEASES, Component
-from .resources import resource, template
+from .resources import helper_file, helper_names, template
 from .settings import BACKUPS, CONFIGURATION, ENVIRONMENT, FORMER, LOGS, Settings
 from .stored import Stored
 from .system import of_this_host
 
 ENVIRONMENT_FILES = (CURRENT, f"{CURRENT}/.complete")
-IMPORTED = (
-    "airflow_api_deny.py",
-    "airflow_hostname.py",
-    "airflow_local_settings.py",
-    reports.SCRIPT,
-    "airflow_async.py",
-)
-"""Files of ``files/lib`` that Airflow's processes may import, by airflow.cfg."""
-CALLED = (
-    "airflow_probe.py",
-    "airflow_canary.py",
-    "airflow_clean.py",
-    "airflow_database.py",
-    "airflow_drain.py",
-    "airflow_health.py",
-    "airflow_imports.py",
-    "airflow_keys.py",
-    "airflow_objects.py",
-    "airflow_servers.py",
-)
-"""Those that are called by their names."""
+IMPORTED = helper_names("imported")
+"""Files that Airflow's processes may import, by airflow.cfg."""
+CALLED = helper_names("called")
+"""Those that are called by their names, and what they alone import."""
+_DATABASES = "airflow_sql.py"
+"""What both kinds open databases with."""
 _SUMMARY = ("airflow_health.py", "airflow_probe.py")
 """Those that the health summary is made of."""
 CANARY = "verify_workers"
@@ -238,10 +223,8 @@ def _health(settings: Settings) -> str:
 
 
 def _library(names: Iterable[str]) -> dict[str, File]:
-    """Give files of ``files/lib`` as they are on a host."""
-    return {
-        f"{ENVIRONMENT}/lib/{name}": File(resource(f"lib/{name}").read_text()) for name in names
-    }
+    """Give files of ``files/host`` as they are on a host."""
+    return {f"{ENVIRONMENT}/lib/{name}": File(helper_file(name).read_text()) for name in names}
 
 
 def tools(settings: Settings) -> dict[str, File]:
@@ -256,7 +239,7 @@ def tools(settings: Settings) -> dict[str, File]:
         f"{ENVIRONMENT}/bin/{name}": template(name, **given) for name in ("backup", "previous")
     }
     return {
-        **_library(CALLED),
+        **_library((_DATABASES, *CALLED)),
         **{path: File(text, mode="755") for path, text in everybody.items()},
         **{path: File(text, mode="700") for path, text in roots.items()},
     }

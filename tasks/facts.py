@@ -31,7 +31,7 @@ REPORT = "airflow-report.conf"
 
 
 def helper(script: str) -> str:
-    """Give the command that runs a file of ``files/lib`` with Airflow's Python and environment."""
+    """Give the command that runs a file of ``files/host`` with Airflow's Python and environment."""
     return f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/{script}"
 
 

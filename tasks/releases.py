@@ -129,9 +129,9 @@ class Release:
     log_reader: str = "api_v2"
     """The way of ``airflow_canary.py`` to read a task's log from the web UI."""
     login_script: str = "login_fab.py"
-    """The file of ``files/lib`` that makes an administrator's login."""
+    """The file of ``files/host/by_release`` that makes an administrator's login."""
     helpers: tuple[str, ...] = ()
-    """Further files of ``files/lib`` that its components need."""
+    """Further files of ``files/host/by_release`` that its components need."""
     lacks: frozenset[str] = frozenset()
     """What of the objects in code it does not know: kinds, keys as ``kind.key``, forms, files."""
     health_paths: tuple[str, ...] = ("/health",)

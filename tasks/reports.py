@@ -9,7 +9,7 @@ from .catalog import servers
 from .deploys import deploy
 from .facts import REPORT
 from .operations import File, Folder, drop_in, place
-from .resources import resource, template
+from .resources import helper_file, template
 from .settings import CONFIGURATION, ENVIRONMENT, Settings
 from .system import of_this_host
 
@@ -42,7 +42,7 @@ def deploy_reports(settings: Settings | None = None) -> None:
     wanted: dict[str, File | Folder] = {
         **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/lib"), Folder()),
         CONFIGURATION: Folder(mode="750"),
-        script: File(resource(f"lib/{SCRIPT}").read_text()),
+        script: File(helper_file(SCRIPT).read_text()),
         OWN_ENVIRONMENT: File(environment, mode="600", secret=True),
         **reporter(settings),
     }

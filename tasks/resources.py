@@ -15,6 +15,17 @@ def resource(name: str) -> Path:
     return _ROOT / "files" / name
 
 
+def helper_file(name: str) -> Path:
+    """Return the path of a file that hosts get as lib/``name``, in whichever folder it is here."""
+    (found,) = (_ROOT / "files/host").glob(f"*/{name}")
+    return found
+
+
+def helper_names(folder: str) -> tuple[str, ...]:
+    """Return the names of the files in ``files/host/<folder>``."""
+    return tuple(sorted(path.name for path in (_ROOT / "files/host" / folder).glob("*.py")))
+
+
 def template(name: str, **values: object) -> str:
     """Render ``templates/<name>.j2``; a value that the template lacks is an error."""
     return _environment().get_template(f"{name}.j2").render(**values)

@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,7 +48,7 @@ def ways_out(host: Host) -> list[str]:
 def test_a_host_without_a_way_out_gets_everything_from_a_bundle(host: Host, tmp_path: Path) -> None:
     folder = CACHE / "bundle"  # what the tests before this one have fetched is still there
     words = ["--release", "3.3.2", "--distribution", "Debian 12", "--extra", "statsd"]
-    subprocess.run([sys.executable, "scripts/bundle", str(folder), *words], cwd=ROOT, check=True)
+    subprocess.run(["scripts/bundle", str(folder), *words], cwd=ROOT, check=True)
     assert ways_out(host) == []
     before = host.ssh(APT_STATE).stdout
     secrets = tmp_path / "secrets.json"

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import runpy
 import subprocess
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from tasks.bundle import Bundle, apt_configuration
 from tasks.catalog import servers
 from tests import made_up
 from tests.cli import ROOT
+from tooling import apt
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts/bundle"))
 SUITES = {"bookworm": "trixie", "bookworm-security": "trixie-security"}
 LINES = """\
 # deb http://archive.example.org/debian bookworm main
@@ -103,11 +102,11 @@ def test_a_bundle_for_the_release_is_taken(tmp_path: Path) -> None:
 
 
 def test_this_machine_s_mirrors_are_those_of_another_version_too() -> None:
-    assert "".join(SCRIPT["_lines"](LINES, SUITES)) == (
+    assert "".join(apt.lines(LINES, SUITES)) == (
         "deb [signed-by=/k.gpg arch=amd64] http://archive.example.org/debian trixie main contrib\n"
         "deb http://archive.example.org/security trixie-security main\n"
     )
-    assert list(SCRIPT["_stanzas"](STANZAS, SUITES)) == [
+    assert list(apt.stanzas(STANZAS, SUITES)) == [
         "Types: deb\n"
         "URIs: mirror+file:/etc/apt/mirrors/debian.list\n"
         "Suites: trixie trixie-security\n"

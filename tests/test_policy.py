@@ -34,7 +34,7 @@ def pod_mutation_hook(pod):
 
 def policy(home: Path) -> list[str]:
     """Say what becomes of a task's callbacks, with this AIRFLOW_HOME."""
-    environment = {"PYTHONPATH": str(resource("lib")), "AIRFLOW_HOME": str(home)}
+    environment = {"PYTHONPATH": str(resource("host/imported")), "AIRFLOW_HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True
     )

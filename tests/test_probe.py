@@ -1,24 +1,13 @@
 """What the probe makes of sockets, tokens and names, without any host."""
 
-import importlib.util
 import os
 import socket
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from cryptography.fernet import Fernet
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def probe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("probe", ROOT / "files/lib/airflow_probe.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+import airflow_probe as probe
 
 
 def listener(address: str, port: int = 0) -> socket.socket:
@@ -29,7 +18,7 @@ def listener(address: str, port: int = 0) -> socket.socket:
     return server
 
 
-def test_a_token_is_opened_by_any_key_of_the_list(probe: ModuleType) -> None:
+def test_a_token_is_opened_by_any_key_of_the_list() -> None:
     old, new, other = (Fernet.generate_key() for _ in range(3))
     token = Fernet(old).encrypt(b"secret").decode()
     keys = [probe.signing_key(key.decode()) for key in (new, old)]
@@ -39,7 +28,7 @@ def test_a_token_is_opened_by_any_key_of_the_list(probe: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "", "{}", "gAAAAA", "ü"])
-def test_what_is_no_token_is_opened_by_none(probe: ModuleType, text: str) -> None:
+def test_what_is_no_token_is_opened_by_none(text: str) -> None:
     assert not probe.opens([probe.signing_key(Fernet.generate_key().decode())], text)
 
 
@@ -47,18 +36,16 @@ def test_what_is_no_token_is_opened_by_none(probe: ModuleType, text: str) -> Non
     ("host", "ours"),
     [("db1", True), ("db1.example.com", True), ("db10", False), ("old", False), ("", False)],
 )
-def test_a_scheduler_is_ours_by_its_name_with_or_without_a_domain(
-    probe: ModuleType, host: str, ours: bool
-) -> None:
+def test_a_scheduler_is_ours_by_its_name_with_or_without_a_domain(host: str, ours: bool) -> None:
     assert probe.is_named(host, ["db1", "10.0.0.2"]) == ours
 
 
-def test_many_names_are_cut_short(probe: ModuleType) -> None:
+def test_many_names_are_cut_short() -> None:
     assert probe.listed(["b", "a", "b"]) == "a, b"
     assert probe.listed(f"n{number:02}" for number in range(12)).endswith("n09 and 2 more")
 
 
-def test_the_listener_is_the_one_that_the_kernel_would_take(probe: ModuleType) -> None:
+def test_the_listener_is_the_one_that_the_kernel_would_take() -> None:
     with listener("0.0.0.0") as every:
         port = every.getsockname()[1]
         with listener("127.0.0.2", port) as near:
@@ -68,7 +55,7 @@ def test_the_listener_is_the_one_that_the_kernel_would_take(probe: ModuleType) -
         assert found == {str(os.fstat(every.fileno()).st_ino): os.getuid()}
 
 
-def test_another_program_at_the_port_is_named(probe: ModuleType) -> None:
+def test_another_program_at_the_port_is_named() -> None:
     with listener("127.0.0.1") as server:
         port = server.getsockname()[1]
         asked = ["airflow-webserver.service", f"http://127.0.0.1:{port}/health"]
@@ -91,12 +78,10 @@ def test_another_program_at_the_port_is_named(probe: ModuleType) -> None:
         ("0::/user.slice/user-1000.slice/session-1.scope\n", False),
     ],
 )
-def test_a_process_is_of_a_unit_by_its_control_group(
-    probe: ModuleType, groups: str, ours: bool
-) -> None:
+def test_a_process_is_of_a_unit_by_its_control_group(groups: str, ours: bool) -> None:
     assert probe.is_of("airflow-web.service", groups) == ours
 
 
-def test_a_word_is_one_line(probe: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_word_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(probe.ASKS, "odd", lambda: "a\n b\tc")
     assert probe.answer("odd", [])[0] == "a b c"

@@ -1,7 +1,6 @@
 """The table of migrations: which Airflow has made a database."""
 
 import json
-import runpy
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -18,9 +17,10 @@ from packaging.version import Version
 
 from tasks import releases, schemas
 from tasks.resources import resource
-from tests.cli import ROOT
+from tooling.index import Index
+from tooling.schemas import missing, table
+from tooling.terminal import ToolError
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts/schemas"))
 # What Airflow itself calls the last migrations of its releases, and what has been seen on hosts.
 HEADS = {
     "1.8.2": "127d2bf2dfa7",
@@ -140,8 +140,8 @@ def test_a_sentence_names_the_airflow(revisions: list[str], words: str) -> None:
 
 
 def test_the_table_is_as_its_script_writes_it() -> None:
-    table = json.dumps(SCRIPT["table"](schemas.known()), indent=1) + "\n"
-    assert resource("schemas.json").read_text() == table
+    written = json.dumps(table(schemas.known()), indent=1) + "\n"
+    assert resource("schemas.json").read_text() == written
 
 
 def migrations(prefix: str, *pairs: tuple[str, str]) -> dict[str, str]:
@@ -202,10 +202,8 @@ def test_the_script_adds_what_the_table_lacks(index: Path) -> None:
     (new / "apache_airflow_core-4.1.0rc1-py3-none-any.whl").touch()
     wheel(old / "apache_airflow-4.0.0-py3-none-any.whl", {})  # holds no migrations since 3.0
     publish(index)
-    found = SCRIPT["missing"](
-        {Version("1.9.0"): schemas.known()[Version("1.9.0")]}, SCRIPT["Index"]()
-    )
-    assert SCRIPT["table"](found) == {
+    found = missing({Version("1.9.0"): schemas.known()[Version("1.9.0")]}, Index())
+    assert table(found) == {
         "2.12.0": {"heads": ["b2", "c3"], "adds": ["a1", "b2", "c3"]},
         "4.0.0": {"heads": ["d4"], "adds": ["d4"]},
     }
@@ -214,5 +212,5 @@ def test_the_script_adds_what_the_table_lacks(index: Path) -> None:
 def test_a_package_without_migrations_is_refused(index: Path) -> None:
     wheel(index / "apache-airflow-core" / WHEEL, {"airflow/x.py": ""})
     publish(index)
-    with pytest.raises(SCRIPT["SchemaError"], match=rf"{WHEEL} has no migrations"):
-        SCRIPT["missing"]({}, SCRIPT["Index"]())
+    with pytest.raises(ToolError, match=rf"{WHEEL} has no migrations"):
+        missing({}, Index())

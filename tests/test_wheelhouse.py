@@ -1,7 +1,6 @@
 """A deploy without a package index: its packages come from a wheelhouse."""
 
 import subprocess
-import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -36,7 +35,7 @@ CASES = [("3.3.2", "Debian 12", "bookworm"), ("1.8.2", "Debian 11", "bullseye")]
 
 def fill(release: str, distribution: str, folder: Path) -> None:
     """Fill a wheelhouse as a user does."""
-    command = [sys.executable, "scripts/wheelhouse", release, distribution, str(folder)]
+    command = ["scripts/wheelhouse", release, distribution, str(folder)]
     subprocess.run(command, cwd=ROOT, check=True)
 
 

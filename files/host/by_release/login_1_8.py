@@ -9,7 +9,7 @@ from airflow import models, settings
 from airflow.contrib.auth.backends.password_auth import PasswordUser
 
 name, email = sys.argv[1:3]
-password = sys.stdin.readline().rstrip("\n").decode("utf-8")
+password = sys.stdin.readline().rstrip("\n").decode("utf-8")  # type: ignore[union-attr]
 session = settings.Session()
 user = session.query(PasswordUser).filter(PasswordUser.username == name).first()
 if user is None:

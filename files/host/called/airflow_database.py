@@ -19,37 +19,38 @@ import re
 import subprocess
 import sys
 
+from airflow_sql import METADATA, variable
+
 try:
     from urllib.parse import parse_qs, unquote, urlsplit
 except ImportError:  # Python 2
-    from urllib import unquote
+    from urllib import unquote  # type: ignore[attr-defined]
 
     from urlparse import parse_qs, urlsplit
 
 
 def address():
-    """Give the variable with the database's URL, and the URL at PostgreSQL's own port."""
-    (key,) = [each for each in os.environ if each.endswith("__SQL_ALCHEMY_CONN")]
-    parts = urlsplit(os.environ[key])
+    """Return the database's URL, at PostgreSQL's own port."""
+    parts = urlsplit(os.environ[variable(METADATA)])
     port = os.environ.get("AIRFLOW_DATABASE_PORT")
     netloc = re.sub(r":\d+$", ":" + port, parts.netloc) if port else parts.netloc
-    return key, parts._replace(netloc=netloc).geturl()
+    return parts._replace(netloc=netloc).geturl()
 
 
 def environment():
-    """Give what PostgreSQL's programs read; their arguments are everybody's to see."""
-    parts = urlsplit(address()[1])
+    """Return what PostgreSQL's programs read; their arguments are everybody's to see."""
+    parts = urlsplit(address())
     options = parse_qs(parts.query)
-    tls = {"PG" + name.upper(): options[name][0] for name in ("sslmode", "sslrootcert") if name in options}
-    return dict(
-        os.environ,
+    tls = [name for name in ("sslmode", "sslrootcert") if name in options]
+    found = dict(os.environ, **{"PG" + name.upper(): options[name][0] for name in tls})
+    found.update(
         PGHOST=parts.hostname,
         PGPORT=str(parts.port or 5432),
         PGUSER=unquote(parts.username),
         PGPASSWORD=unquote(parts.password),
         PGDATABASE=parts.path.strip("/"),
-        **tls
     )
+    return found
 
 
 def dump():
@@ -89,9 +90,9 @@ def pause():
 
 def run():
     """Become the command."""
-    key, url = address()
-    os.environ[key] = url
+    os.environ[variable(METADATA)] = address()
     os.execvp(sys.argv[2], sys.argv[2:])
 
 
-{"dump": dump, "restore": restore, "pause": pause, "run": run}[sys.argv[1]]()
+if __name__ == "__main__":
+    {"dump": dump, "restore": restore, "pause": pause, "run": run}[sys.argv[1]]()

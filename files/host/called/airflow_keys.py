@@ -10,11 +10,11 @@ import difflib
 import json
 import sys
 
-from airflow import configuration
-
 
 def known():
-    """Give section -> keys, with those of the providers, and (section, key) -> its older names."""
+    """Return section -> keys, with the providers' own, and (section, key) -> its older names."""
+    from airflow import configuration
+
     conf = configuration.conf
     older = getattr(conf, "deprecated_options", {})
     described = getattr(conf, "configuration_description", None)
@@ -37,8 +37,13 @@ def why_not(section, key, sections, older):
     return None
 
 
-sections, older = known()
-for section, key in json.load(sys.stdin):
-    reason = why_not(section, key, sections, older)
-    if reason:
-        sys.exit("airflow_config sets [{}] {}: {}".format(section, key, reason))
+def main():
+    sections, older = known()
+    for section, key in json.load(sys.stdin):
+        reason = why_not(section, key, sections, older)
+        if reason:
+            sys.exit("airflow_config sets [{}] {}: {}".format(section, key, reason))
+
+
+if __name__ == "__main__":
+    main()

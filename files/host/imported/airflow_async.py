@@ -4,7 +4,7 @@ import os
 import ssl
 import uuid
 
-ASYNC = {}
+ASYNC = {}  # type: dict[str, object]
 if "AIRFLOW_DATABASE_CA" in os.environ:
     _context = ssl.create_default_context(cafile=os.environ["AIRFLOW_DATABASE_CA"])
     _context.check_hostname = os.environ["AIRFLOW_DATABASE_SSLMODE"] == "verify-full"

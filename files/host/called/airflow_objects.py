@@ -11,35 +11,42 @@ in the last line. Values are never printed.
 
 from __future__ import print_function
 
-import difflib
 import json
 import os
 import subprocess
 import sys
 
 from airflow import models, settings
-from airflow_probe import matches
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
+from airflow_declared import compared, connection, known, meaning, of_dag, only_declared
+from airflow_probe import matches
+
 BUILT_IN = ("Admin", "Op", "Public", "User", "Viewer")
+TEXT = type(json.loads('""'))
 
 
 class Kind(object):
     """How objects of one kind are read, compared and written."""
 
-    kept = ()
+    key = ""
+    """The column that has the objects' names."""
+    kept = ()  # type: tuple
     """Names that are never removed."""
 
+    def __init__(self, model):
+        self.model = model
+
     def numbers(self):
-        """Give name -> the numbers of its rows: Airflow 1 may have several connections of one."""
-        found = {}
+        """Return name -> the numbers of its rows: Airflow 1 may have several connections of one."""
+        found = {}  # type: dict[str, list[int]]
         query = settings.Session().query(self.model.id, getattr(self.model, self.key))
         for number, name in query.filter(getattr(self.model, self.key).isnot(None)):
             found.setdefault(name, []).append(number)
         return found
 
     def row(self, number):
-        """Give a row, or None where Airflow can't load it: its secret is of another key."""
+        """Return a row, or None where Airflow can't load it: its secret is of another key."""
         try:
             return settings.Session().query(self.model).filter(self.model.id == number).one()
         except SQLAlchemyError:
@@ -63,14 +70,9 @@ class Connections(Kind):
     """A connection is what is declared, and nothing more; only a description stays."""
 
     key = "conn_id"
-    model = models.Connection
 
     def content(self, wanted):
-        made = self.model(uri=wanted["uri"]) if "uri" in wanted else None
-        fields = ("conn_type", "host", "login", "password", "schema", "port", "extra")
-        content = {name: getattr(made, name) if made else wanted.get(name) for name in fields}
-        content.update((name, wanted[name]) for name in ("description",) if name in wanted)
-        return {name: value or None for name, value in content.items()}
+        return connection(wanted, self.model(uri=wanted["uri"]) if "uri" in wanted else None)
 
     def same(self, row, wanted):
         content = self.content(wanted)
@@ -87,24 +89,15 @@ class Connections(Kind):
                 row._extra, row.is_extra_encrypted = None, False
 
 
-def meaning(content):
-    """Take the extra for what it says, however it is written."""
-    try:
-        return dict(content, extra=json.loads(content["extra"] or "null"))
-    except ValueError:
-        return content
-
-
 class Variables(Kind):
     key = "key"
-    model = models.Variable
 
     def same(self, row, wanted):
         have = row.get_val()
-        return have == wanted if isinstance(wanted, type(u"")) else json.loads(have) == wanted
+        return have == wanted if isinstance(wanted, TEXT) else json.loads(have) == wanted
 
     def fill(self, row, wanted):
-        text = wanted if isinstance(wanted, type(u"")) else json.dumps(wanted, indent=2)
+        text = wanted if isinstance(wanted, TEXT) else json.dumps(wanted, indent=2)
         row.set_val(text)
         if not text:  # which Airflow 1 does not write
             row._val, row.is_encrypted = text, False
@@ -112,7 +105,6 @@ class Variables(Kind):
 
 class Pools(Kind):
     key = "pool"
-    model = models.Pool
     kept = ("default_pool",)
 
     def same(self, row, wanted):
@@ -133,7 +125,7 @@ class PasswordUsers(Kind):
     def __init__(self):
         from airflow.contrib.auth.backends.password_auth import PasswordUser
 
-        self.model = PasswordUser
+        Kind.__init__(self, PasswordUser)
 
     def new(self, name):
         user = self.model(models.User())
@@ -156,7 +148,7 @@ class Users(Kind):
 
     def __init__(self):
         self.security = Security()
-        self.model = self.security.User
+        Kind.__init__(self, self.security.User)
 
     def new(self, name):
         return self.model(username=name, first_name=name, last_name="")
@@ -196,25 +188,18 @@ class Roles(Kind):
 
     def __init__(self):
         self.security = Security()
-        self.model = self.security.Role
+        Kind.__init__(self, self.security.Role)
 
     def stays(self):
-        """Give the permissions that Airflow gives to every role whenever its web server starts."""
+        """Return the permissions that Airflow gives to every role when its web server starts."""
         if not self.security.by_dag_name:
             return {"can read on Website"}
         query = settings.Session().query(self.model).filter(self.model.name == "User")
         return {str(each) for user in query for each in user.permissions}
 
     def ours(self, permissions, wanted):
-        """Tell those of ``permissions`` that only a declaration gives."""
-        free = self.stays() - set(wanted)
-        return {p for p in permissions if p not in free and (p in wanted or not self.of_dag(p))}
-
-    def of_dag(self, permission):
-        action, _, resource = permission.partition(" on ")
-        if self.security.by_dag_name:
-            return action in ("can dag read", "can dag edit") and resource != "all_dags"
-        return resource.startswith(("DAG:", "DAG Run:"))
+        """Return those of ``permissions`` that only a declaration gives."""
+        return only_declared(permissions, wanted, self.stays(), self.security.by_dag_name)
 
     def same(self, row, wanted):
         return self.ours([str(each) for each in row.permissions], wanted) == set(wanted)
@@ -230,14 +215,16 @@ class Roles(Kind):
         """Find a permission; that of a DAG may be made before the DAG is read."""
         session = settings.Session()
         permissions = {str(each): each for each in session.query(self.security.Permission)}
-        action, _, resource = text.partition(" on ")
-        if text not in permissions and not self.of_dag(text):
+        of_one_dag = of_dag(text, self.security.by_dag_name)
+        if text not in permissions and not of_one_dag:
             # Airflow 2 makes them at the first start of its web server, which may be yet to come.
             self.security.synchronise()
             permissions = {str(each): each for each in session.query(self.security.Permission)}
-        if text in permissions or not self.of_dag(text):
+        if text in permissions or not of_one_dag:
             return known(text, permissions, "permission")
-        actions = {each.name.replace("_", " "): each for each in session.query(self.security.Action)}
+        action, _, resource = text.partition(" on ")
+        every = session.query(self.security.Action)
+        actions = {each.name.replace("_", " "): each for each in every}
         resources = {each.name: each for each in session.query(self.security.Resource)}
         made = self.security.permission(
             known(action, actions, "action"),
@@ -246,14 +233,6 @@ class Roles(Kind):
         session.add(made)
         session.flush()
         return made
-
-
-def known(name, among, what):
-    if name not in among:
-        near = difflib.get_close_matches(name, among, n=1)
-        hint = "did you mean {}?".format(near[0]) if near else "see the web UI's list"
-        sys.exit("Airflow has no {} {}: {}".format(what, name, hint))
-    return among[name]
 
 
 class Security(object):
@@ -293,35 +272,30 @@ class Security(object):
 
 
 def handler(kind, declared):
-    classes = {
-        "connections": Connections,
-        "variables": Variables,
-        "pools": Pools,
+    made = {
+        "connections": lambda: Connections(models.Connection),
+        "variables": lambda: Variables(models.Variable),
+        "pools": lambda: Pools(models.Pool),
         "users": Users if declared["roles_known"] else PasswordUsers,
         "roles": Roles,
     }
-    handled = classes[kind]()
+    handled = made[kind]()
     if kind == "users":
         handled.kept = (declared["administrator"],)
     return handled
 
 
 def compare(kind, declared):
-    """Give the handler of a kind, its rows' numbers by name, and the names of what differs."""
+    """Return the handler of a kind, its rows' numbers by name, and the names of what differs."""
     handled, wanted = handler(kind, declared), declared[kind]
     have = handled.numbers()
-    gone = set(have) - set(wanted) - set(handled.kept) if kind in declared["remove"] else ()
     changed = [
         name
         for name in wanted
         if not all(same(handled, number, wanted[name]) for number in have.get(name, ()))
     ]
-    difference = {
-        "added": sorted(set(wanted) - set(have)),
-        "changed": sorted(changed),
-        "removed": sorted(gone),
-    }
-    return handled, have, difference
+    removes = kind in declared["remove"]
+    return handled, have, compared(wanted, have, changed, removes, handled.kept)
 
 
 def same(handled, number, wanted):
@@ -339,7 +313,7 @@ def difference(kind, declared):
         return compare(kind, declared)[2]
     except (ImportError, ProgrammingError):  # an older release, or no schema yet
         settings.Session().rollback()
-        return {"added": sorted(declared[kind]), "changed": [], "removed": []}
+        return compared(declared[kind], (), (), removes=False, kept=())
 
 
 def bring(kind, declared):
@@ -384,4 +358,5 @@ def main(what, *kinds):
         sys.exit("the {} can't be brought up to date: {}".format(what, reason))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

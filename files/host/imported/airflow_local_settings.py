@@ -13,7 +13,7 @@ from airflow_reports import failed
 if "AIRFLOW_DAGS_REPOSITORY" in os.environ:
     # Its files find their modules there, as others do in the folder of DAGs.
     sys.path.append(os.environ["AIRFLOW_DAGS_REPOSITORY"])
-theirs = {}
+theirs = {}  # type: dict
 path = os.path.join(os.environ["AIRFLOW_HOME"], "config", "airflow_local_settings.py")
 if os.path.exists(path):
     with open(path) as file:
@@ -48,5 +48,5 @@ def with_report(callback):
         finally:
             failed(context)
 
-    both.reports = True
+    both.reports = True  # type: ignore[attr-defined]
     return both

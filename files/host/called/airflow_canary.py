@@ -1,11 +1,11 @@
 """Run a DAG with a task on every worker, and read their logs as the web UI's reader does.
 
-    airflow_canary.py run TRIGGER DAG SECONDS
-        prints {"run": ID, "date": DATE, "tasks": {TASK: [STATE, HOST]}}; TRIGGER are the words of
-        Airflow's command that triggers a DAG
-    airflow_canary.py logs READER URL USER DAG RUN DATE TASK...
-        prints {TASK: LOG}, with USER's password on standard input; READER is page_1_8, page_1_10,
-        api_v1 or api_v2
+airflow_canary.py run TRIGGER DAG SECONDS
+    prints {"run": ID, "date": DATE, "tasks": {TASK: [STATE, HOST]}}; TRIGGER are the words of
+    Airflow's command that triggers a DAG
+airflow_canary.py logs READER URL USER DAG RUN DATE TASK...
+    prints {TASK: LOG}, with USER's password on standard input; READER is page_1_8, page_1_10,
+    api_v1 or api_v2
 """
 
 from __future__ import print_function
@@ -18,16 +18,17 @@ import subprocess
 import sys
 import time
 
-from airflow_probe import query
+from airflow_probe import first_line
+from airflow_sql import query
 
 try:
     from http.cookiejar import CookieJar
     from urllib.parse import urlencode
     from urllib.request import HTTPCookieProcessor, Request, build_opener
 except ImportError:  # Python 2
-    from cookielib import CookieJar
-    from urllib import urlencode
+    from urllib import urlencode  # type: ignore[attr-defined]
 
+    from cookielib import CookieJar
     from urllib2 import HTTPCookieProcessor, Request, build_opener
 
 FINAL = ("success", "failed", "upstream_failed", "skipped")
@@ -48,17 +49,22 @@ def run(trigger, dag, seconds):
     end = time.time() + float(seconds)
     while triggered and time.time() < end:
         states = tasks(dag, name)
-        if states and all(state in FINAL for state, _ in states.values()):
+        if finished(states):
             break
         time.sleep(0.5)
     return {"run": name if triggered else "", "date": date(dag, name), "tasks": states}
 
 
+def finished(states):
+    """Return whether there are tasks and all have come to an end: task -> state, host."""
+    return bool(states) and all(state in FINAL for state, _ in states.values())
+
+
 def tasks(dag, name):
     row = query(
         "SELECT json_object_agg(task_id, json_build_array(ti.state, hostname))"
-        " FROM task_instance ti JOIN dag_run dr ON dr.dag_id = ti.dag_id AND " + same_run() + " WHERE"
-        " dr.dag_id = %s AND dr.run_id = %s",
+        " FROM task_instance ti JOIN dag_run dr ON dr.dag_id = ti.dag_id"
+        " WHERE dr.dag_id = %s AND dr.run_id = %s AND " + same_run(),
         dag,
         name,
     )
@@ -74,13 +80,13 @@ def same_run():
 
 
 def date(dag, name):
-    """Give the date by which Airflow 1 knows a run."""
+    """Return the date by which Airflow 1 knows a run."""
     row = query("SELECT row_to_json(d) FROM dag_run d WHERE dag_id = %s AND run_id = %s", dag, name)
     return row and row[0].get("execution_date")
 
 
 def logs(reader, url, user, dag, run, date, *names):
-    password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n").decode("utf-8")
+    password = first_line().decode("utf-8")
     opener = build_opener(HTTPCookieProcessor(CookieJar()))
     readers = (page_1_8, page_1_10, api_v1, api_v2)
     fetch = {each.__name__: each for each in readers}[reader](opener, url, user, password)
@@ -130,10 +136,15 @@ def rest(opener, api, authorization):
 
 def form(opener, url, field, user, password):
     """Log in by a form, which has a token against forged requests."""
-    token = re.search('name="' + field + '"[^>]*value="([^"]+)"', read(opener, url))
     fields = {"username": user, "password": password.encode("utf-8")}
-    fields[field] = token.group(1) if token else ""
+    fields[field] = hidden(field, read(opener, url))
     read(opener, url, {}, urlencode(fields).encode("ascii"))
+
+
+def hidden(field, page):
+    """Return the value of a form's field; empty without one."""
+    found = re.search('name="' + field + '"[^>]*value="([^"]+)"', page)
+    return found.group(1) if found else ""
 
 
 def read(opener, url, headers=(), data=None):
@@ -141,5 +152,5 @@ def read(opener, url, headers=(), data=None):
 
 
 if __name__ == "__main__":
-    what = {"run": run, "logs": logs}[sys.argv[1]]
-    print(json.dumps(what(*sys.argv[2:])))
+    what, arguments = sys.argv[1], sys.argv[2:]
+    print(json.dumps(run(*arguments) if what == "run" else logs(*arguments)))

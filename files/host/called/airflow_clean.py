@@ -8,11 +8,11 @@ stays, and so does what runs. The tasks' results are cleaned as well.
 
 from __future__ import print_function
 
-import os
-import re
 import subprocess
 import sys
 import time
+
+from airflow_sql import METADATA, RESULTS, transaction
 
 # Of Airflow 1: a run goes with everything that bears its date.
 OLD = """
@@ -36,41 +36,40 @@ BY_TIME = {
 
 
 def main(days, *words):
-    before = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - 86400 * float(days)))
+    before = earlier(days, time.time())
     if words:
         clean = ["--clean-before-timestamp", before + "+00:00", "--skip-archive", "--yes"]
         code = subprocess.call(["airflow"] + list(words) + clean)
         if code:
             sys.exit(code)
     else:
-        clean_old(before)
-    execute(
-        "RESULT_BACKEND", [("celery_taskmeta", "date_done < %(before)s")], {"before": before}
-    )
+        delete(METADATA, of_old_runs(), before, first=OLD)
+    delete(RESULTS, [("celery_taskmeta", "date_done < %(before)s")], before)
 
 
-def clean_old(before):
+def earlier(days, now):
+    """Return the time, in UTC, that was so many days before ``now``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now - 86400 * float(days)))
+
+
+def of_old_runs():
+    """Return what of Airflow 1's tables goes: (table, condition)."""
     same = "(dag_id, execution_date) IN (SELECT dag_id, execution_date FROM old)"
-    rules = [(table, same) for table in OF_A_RUN] + sorted(BY_TIME.items())
-    execute("SQL_ALCHEMY_CONN", rules, {"before": before}, first=OLD)
+    return [(table, same) for table in OF_A_RUN] + sorted(BY_TIME.items())
 
 
-def execute(variable, rules, values, first=None):
+def delete(ending, rules, before, first=None):
     """Delete by (table, condition) in one transaction, from the tables that there are."""
-    import psycopg2
-
-    (url,) = [os.environ[key] for key in os.environ if key.endswith(variable)]
-    url = re.sub(r"^(db\+)?postgresql(\+\w+)?:", "postgresql:", url)
-    connection = psycopg2.connect(url, connect_timeout=10)
-    cursor = connection.cursor()
-    if first:
-        cursor.execute(first, values)
-    for table, condition in rules:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
-        if cursor.fetchone()[0]:
-            cursor.execute("DELETE FROM {} WHERE {}".format(table, condition), values)
-            print("removed", cursor.rowcount, "of", table)
-    connection.commit()
+    values = {"before": before}
+    with transaction(ending) as cursor:
+        if first:
+            cursor.execute(first, values)
+        for table, condition in rules:
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+            if cursor.fetchone()[0]:
+                cursor.execute("DELETE FROM {} WHERE {}".format(table, condition), values)
+                print("removed", cursor.rowcount, "of", table)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

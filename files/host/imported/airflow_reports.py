@@ -15,7 +15,6 @@ import fcntl
 import importlib
 import json
 import os
-import re
 import smtplib
 import subprocess
 import sys
@@ -108,7 +107,7 @@ def here():
 
 
 def held_back(subject):
-    """Give how many were held back since the last message; None when this one is to be, too."""
+    """Return how many were held back since the last message; None when this one is to be, too."""
     try:
         with shared(subject) as row:
             return due(row)
@@ -130,12 +129,9 @@ def due(row):
 @contextlib.contextmanager
 def shared(subject):
     """Lend what all hosts know of a subject, from the database of the tasks' results."""
-    import psycopg2
+    from airflow_sql import RESULTS, transaction  # which a host without Airflow lacks
 
-    (url,) = [os.environ[key] for key in os.environ if key.endswith("RESULT_BACKEND")]
-    connection = psycopg2.connect(re.sub(r"^db\+", "", url), connect_timeout=5)
-    try:
-        cursor = connection.cursor()
+    with transaction(RESULTS) as cursor:
         # Two that make the table at once would disturb each other.
         cursor.execute("SELECT pg_advisory_xact_lock(7240921)")
         cursor.execute(TABLE)
@@ -149,9 +145,6 @@ def shared(subject):
             "UPDATE airflow_reports SET sent = %s, held = %s WHERE subject = %s",
             [row["sent"], row["held"], subject],
         )
-        connection.commit()
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager
@@ -184,7 +177,7 @@ def send_mail(subject, text):
 
 
 def smtp(key, default):
-    """Give a setting of airflow.cfg's section smtp."""
+    """Return a setting of airflow.cfg's section smtp."""
     parser = configparser.RawConfigParser()
     parser.read(os.path.join(os.environ["AIRFLOW_HOME"], "airflow.cfg"))
     if parser.has_option("smtp", key):

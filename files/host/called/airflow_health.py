@@ -38,7 +38,7 @@ class Summary(object):
         self.checks = checks
         self.lock = threading.Lock()
         self.words = {}
-        self.until = 0
+        self.until = 0.0
 
     def look(self):
         with self.lock:
@@ -52,12 +52,13 @@ class Summary(object):
 
 
 class Handler(BaseHTTPRequestHandler):
+    summary = Summary([])
     timeout = 10
     server_version = "airflow-health"
     sys_version = ""
 
     def do_GET(self):
-        words = self.server.summary.look()
+        words = self.summary.look()
         body = json.dumps(words, sort_keys=True).encode("ascii") + b"\n"
         self.send_response(200 if set(words.values()) == {"ok"} else 503)
         self.send_header("Content-Type", "application/json")
@@ -81,7 +82,7 @@ def main(address, port, *checks):
     Server.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
     server = Server((address, int(port)), Handler)
     parsed = [json.loads(check) for check in checks]
-    server.summary = Summary([(check[0], check[1:]) for check in parsed])
+    Handler.summary = Summary([(check[0], check[1:]) for check in parsed])
     server.serve_forever()
 
 

@@ -3,8 +3,8 @@
     airflow_servers.py look
     airflow_servers.py make
 
-Standard input is JSON: server -> what is wanted there and the logins. Prints JSON: server -> what is
-missing -> why; no secret is in it. Runs under every Python that an Airflow runs on, without
+Standard input is JSON: server -> what is wanted there and the logins. Prints JSON: server -> what
+is missing -> why; no secret is in it. Runs under every Python that an Airflow runs on, without
 importing it.
 """
 
@@ -15,18 +15,23 @@ import os
 import ssl
 import sys
 
+from airflow_sql import connect
+
 try:
     from urllib.error import HTTPError
     from urllib.parse import quote
     from urllib.request import Request, urlopen
 except ImportError:  # Python 2
-    from urllib import quote
+    from urllib import quote  # type: ignore[attr-defined]
 
     from urllib2 import HTTPError, Request, urlopen
 
+PATIENCE = 10
+"""Seconds for a server to answer, which may be far away."""
+
 
 def databases(wanted):
-    """Give why a role can't come into its database, for each that can't."""
+    """Return why a role can't come into its database, for each that can't."""
     found = {}
     for each in wanted["databases"]:
         why = refused(each["url"])
@@ -39,23 +44,23 @@ def refused(url):
     import psycopg2
 
     try:
-        psycopg2.connect(url, connect_timeout=10).close()
+        connect(url, PATIENCE).close()
     except psycopg2.OperationalError as error:
         return str(error).strip().splitlines()[-1]
+    return ""
 
 
 def make_databases(wanted):
     """Make roles and databases that are not there; one that is there is left as it is."""
-    import psycopg2
-
-    connection = psycopg2.connect(wanted["admin"], connect_timeout=10)
+    connection = connect(wanted["admin"], PATIENCE)
     connection.autocommit = True
     cursor = connection.cursor()
     for each in wanted["databases"]:
         names = {key: '"{}"'.format(each[key]) for key in ("role", "database")}
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [each["role"]])
         if not cursor.rowcount:
-            cursor.execute("CREATE ROLE {role} LOGIN PASSWORD %s".format(**names), [each["verifier"]])
+            create = "CREATE ROLE {role} LOGIN PASSWORD %s".format(**names)
+            cursor.execute(create, [each["verifier"]])
         cursor.execute("SELECT FROM pg_database WHERE datname = %s", [each["database"]])
         if not cursor.rowcount:
             # Who is no superuser must belong to a role to give it a database.
@@ -74,13 +79,13 @@ def make_databases(wanted):
 
 
 def broker(wanted):
-    """Give why the broker does not let Airflow in, if it does not."""
+    """Return why the broker does not let Airflow in, if it does not."""
     from kombu import Connection
 
-    connection = Connection(wanted["url"], connect_timeout=10, ssl=wanted["ssl"] or False)
+    connection = Connection(wanted["url"], connect_timeout=PATIENCE, ssl=wanted["ssl"] or False)
     try:
         connection.connect()
-        connection.default_channel
+        connection.channel()
     except Exception as error:  # every broker and the network have kinds of their own
         return {wanted["what"]: "{}: {}".format(type(error).__name__, error)}
     finally:
@@ -116,7 +121,8 @@ def ask(wanted, path, data=None):
     request = Request(wanted["admin"] + "/api/" + path, data=data)
     request.add_header("Content-Type", "application/json")
     request.add_header("Authorization", wanted["authorization"])
-    request.get_method = lambda: "PUT" if data is not None else "GET"
+    verb = "PUT" if data is not None else "GET"
+    request.get_method = lambda: verb  # type: ignore[method-assign]
     return urlopen(request, timeout=30, context=ssl.create_default_context(cafile=wanted["ca"]))
 
 
@@ -132,7 +138,7 @@ def make(server, wanted):
 
 
 def look(wanted):
-    """Give what is missing; a server whose CA file a run is yet to bring is taken to be ready."""
+    """Return what is missing; a server whose CA file a run is yet to bring is taken to be ready."""
     asked = [server for server in wanted if os.path.exists(wanted[server]["ca"])]
     found = {server: LOOKS[server](wanted[server]) for server in asked}
     return {server: found[server] for server in found if found[server]}
@@ -147,9 +153,16 @@ def main(word):
                 make(server, wanted[server])
         missing = look(wanted)
         if missing:
-            why = ["{}: {}".format(*pair) for each in missing.values() for pair in each.items()]
-            sys.exit("what is there stays as it is, and does not let Airflow in: " + "; ".join(why))
+            sys.exit(refusal(missing))
     print(json.dumps(missing))
 
 
-main(*sys.argv[1:])
+def refusal(missing):
+    """Return the sentence about what is missing still: server -> what -> why."""
+    pairs = sorted(pair for each in missing.values() for pair in each.items())
+    why = "; ".join("{}: {}".format(*pair) for pair in pairs)
+    return "what is there stays as it is, and does not let Airflow in: " + why
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

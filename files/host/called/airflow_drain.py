@@ -31,8 +31,13 @@ def main(seconds, *queues):
         if left == []:
             return
         if time.time() >= end:
-            sys.exit("still running: " + (", ".join(left) if left else "the worker gives no answer"))
+            sys.exit(still_running(left))
         time.sleep(1)
+
+
+def still_running(tasks):
+    """Return the sentence about what is left; None are tasks that are not known."""
+    return "still running: " + ("the worker gives no answer" if tasks is None else ", ".join(tasks))
 
 
 def tasks(inspect, worker):
@@ -52,4 +57,5 @@ def name(task):
     return str(task.get("id"))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -34,6 +34,7 @@ import base64
 import glob
 import hashlib
 import hmac
+import io
 import itertools
 import json
 import os
@@ -44,6 +45,8 @@ import struct
 import sys
 import sysconfig
 import time
+
+from airflow_sql import fetched, query
 
 try:
     from urllib.error import HTTPError, URLError
@@ -70,7 +73,9 @@ ENCRYPTED = {
     ),
     "variable": "SELECT 'variable ' || key, val FROM variable WHERE is_encrypted",
     # Plain before Airflow 2.9, and where a migration could not encrypt it.
-    "trigger": "SELECT 'trigger ' || id, kwargs::text FROM trigger WHERE left(kwargs::text, 5) = 'gAAAA'",
+    "trigger": (
+        "SELECT 'trigger ' || id, kwargs::text FROM trigger WHERE left(kwargs::text, 5) = 'gAAAA'"
+    ),
 }
 SCHEDULERS = (
     "SELECT coalesce(hostname, ''), coalesce(unixname, ''), min(age) FROM ("
@@ -86,26 +91,6 @@ ACTIVE_DAGS = (
     " AND coalesce(has ->> 'bundle_name', 'dags-folder') = 'dags-folder' ORDER BY dag_id"
 )
 MOST_NAMES = 10
-
-
-def query(sql, *values):
-    """Give the first row of a query to the metadata database; None where there is none."""
-    return (fetched(sql, *values) or [None])[0]
-
-
-def fetched(sql, *values):
-    """Give all rows of a query to the metadata database."""
-    import psycopg2
-
-    (url,) = [os.environ[key] for key in os.environ if key.endswith("__SQL_ALCHEMY_CONN")]
-    connection = psycopg2.connect(re.sub(r"^postgresql\+\w+:", "postgresql:", url), connect_timeout=5)
-    connection.autocommit = True
-    try:
-        cursor = connection.cursor()
-        cursor.execute(sql, values)
-        return cursor.fetchall()
-    finally:
-        connection.close()
 
 
 def exists(table):
@@ -129,7 +114,7 @@ def revisions():
 
 
 def heads(folder):
-    """Give the migrations in a folder that no other one follows."""
+    """Return the migrations in a folder that no other one follows."""
     known, followed = set(), set()
     pattern = os.path.join(sysconfig.get_path("purelib"), folder, "versions", "*.py")
     for path in glob.glob(pattern):
@@ -146,7 +131,7 @@ def assigned(name, text):
 
 
 def login(name, email):
-    password = getattr(sys.stdin, "buffer", sys.stdin).readline().rstrip(b"\n")
+    password = first_line()
     row = query(FAB_LOGIN if exists("ab_user") else PASSWORD_AUTH_LOGIN, name)
     if not row:
         return "none"
@@ -160,8 +145,14 @@ def login(name, email):
     return ", ".join(sorted(name for name in held if not held[name])) or "yes"
 
 
+def first_line():
+    """Return the first line of standard input, as bytes."""
+    with io.open(0, "rb", closefd=False) as stdin:
+        return stdin.readline().rstrip(b"\n")
+
+
 def matches(password, stored):
-    """Tell whether ``stored`` is a hash of ``password``: bcrypt's or one of Werkzeug's."""
+    """Return whether ``stored`` is a hash of ``password``: bcrypt's or one of Werkzeug's."""
     if stored.startswith("$2"):
         import bcrypt
 
@@ -208,23 +199,24 @@ def stranger(unit, url):
 
 
 def listeners(url):
-    """Give the sockets that listen where ``url`` leads to: number -> user's number."""
+    """Return the sockets that listen where ``url`` leads to: number -> user's number."""
     parts = urlsplit(url)
-    family, _, _, _, place = socket.getaddrinfo(parts.hostname, parts.port, 0, socket.SOCK_STREAM)[0]
-    packed = socket.inet_pton(family, place[0])
+    found = socket.getaddrinfo(parts.hostname, parts.port, 0, socket.SOCK_STREAM)
+    family, _, _, _, place = found[0]
+    packed = socket.inet_pton(family, str(place[0]))
     address = "".join("%08X" % word for word in struct.unpack("=%dI" % (len(packed) // 4), packed))
-    found = {}
+    sockets = {}  # type: dict[str, dict[str, int]]
     for fields in listening():
         local, _, port = fields[1].partition(":")
         if int(port, 16) == parts.port:
-            found.setdefault(local, {})[fields[9]] = int(fields[7])
+            sockets.setdefault(local, {})[fields[9]] = int(fields[7])
     # The kernel prefers the address itself to any address of its kind, and that to any at all.
     near = [address, "0" * len(address), "0" * 32]
-    return next((found[local] for local in near if local in found), {})
+    return next((sockets[local] for local in near if local in sockets), {})
 
 
 def listening():
-    """Give the fields of the kernel's lines about sockets that listen, which come first."""
+    """Return the fields of the kernel's lines about sockets that listen, which come first."""
     for path in filter(os.path.exists, ("/proc/net/tcp", "/proc/net/tcp6")):
         with open(path) as table:
             next(table)
@@ -234,7 +226,7 @@ def listening():
 
 
 def belongs(pid, sockets, unit):
-    """Tell whether a process is one of ``unit``; those of other users than the sockets' are not."""
+    """Return whether a process is one of ``unit``, and of a user who has the sockets."""
     try:
         if os.stat("/proc/%d" % pid).st_uid not in sockets.values():
             return False
@@ -245,12 +237,12 @@ def belongs(pid, sockets, unit):
 
 
 def is_of(unit, groups):
-    """Tell whether control groups, of version 1 or 2, are those of ``unit``."""
+    """Return whether control groups, of version 1 or 2, are those of ``unit``."""
     return bool(re.search("/" + re.escape(unit) + "(/|$)", groups, re.MULTILINE))
 
 
 def holder(sockets, processes):
-    """Give the first process that has one of the sockets, of those that may be looked into."""
+    """Return the first process that has one of the sockets, of those that may be looked into."""
     wanted = set("socket:[{}]".format(number) for number in sockets)
     for pid in processes:
         folder = "/proc/%d/fd/" % pid
@@ -306,10 +298,11 @@ def imports():
 
 
 def secrets():
-    """Tell how many secrets were encrypted with one of the keys, and name the others."""
+    """Return how many secrets were encrypted with one of the keys, and the others' names."""
     keys = [signing_key(key) for key in os.environ["AIRFLOW__CORE__FERNET_KEY"].split(",") if key]
-    stored = [row for table in sorted(ENCRYPTED) if exists(table) for row in fetched(ENCRYPTED[table])]
-    stored = [(name, token) for name, token in stored if token]
+    tables = [table for table in sorted(ENCRYPTED) if exists(table)]
+    rows = [row for table in tables for row in fetched(ENCRYPTED[table])]
+    stored = [(name, token) for name, token in rows if token]
     closed = [name for name, token in stored if not opens(keys, token)]
     count = "{} of {}".format(len(stored) - len(closed), len(stored))
     return count + (": " + listed(closed) if closed else "")
@@ -320,7 +313,7 @@ def signing_key(key):
 
 
 def opens(keys, token):
-    """Tell whether one of the keys has signed a Fernet token, as its end shows."""
+    """Return whether one of the keys has signed a Fernet token, as its end shows."""
     try:
         raw = base64.urlsafe_b64decode(token)
     except (TypeError, ValueError):
@@ -341,7 +334,7 @@ def schedulers(*names):
 
 
 def is_named(host, names):
-    """Tell whether a host has one of the names, maybe with a domain behind it."""
+    """Return whether a host has one of the names, maybe with a domain behind it."""
     return any((host + ".").startswith(name + ".") for name in names)
 
 
@@ -366,7 +359,7 @@ def in_utc(seconds):
 
 
 def celery_worker():
-    """Give Celery's remote control, and this host's worker as Celery calls it."""
+    """Return Celery's remote control, and this host's worker as Celery calls it."""
     from celery import Celery
 
     application = Celery(broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
@@ -396,7 +389,7 @@ ASKS = {
 
 
 def answer(what, arguments):
-    """Give the word for one question, and why it is not yes."""
+    """Return the word for one question, and why it is not yes."""
     try:
         held = dict(CHECKS, **ASKS)[what](*arguments)
     except Exception as error:
@@ -410,14 +403,14 @@ def answer(what, arguments):
 
 def main(seconds, *questions):
     end = time.time() + float(seconds)
-    questions = [json.loads(question) for question in questions]
-    answers = {}
+    asked = [json.loads(question) for question in questions]
+    answers = {}  # type: dict[int, tuple[str, str]]
     while True:
         last = time.time() >= end
-        for number, question in enumerate(questions):
+        for number, question in enumerate(asked):
             if answers.get(number, ("no",))[0] != "yes":
                 answers[number] = answer(question[0], question[1:])
-        waiting = [n for n in answers if answers[n][0] != "yes" and questions[n][0] in CHECKS]
+        waiting = [n for n in answers if answers[n][0] != "yes" and asked[n][0] in CHECKS]
         if last or not waiting:
             break
         time.sleep(1)
