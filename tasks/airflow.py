@@ -70,13 +70,17 @@ def deploy_airflow(settings: Settings | None = None) -> None:
 
 @deploy("Database")
 def deploy_database(
-    settings: Settings | None = None, *, stored: Stored | None = None, kept: bool = False
+    settings: Settings | None = None,
+    *,
+    stored: Stored | None = None,
+    empty: bool = False,
+    kept: bool = False,
 ) -> None:
     """Make the schema and the administrator's login, from one host for all.
 
-    ``stored`` is what the database holds, as far as that is known. One of an older release is
-    backed up before it is migrated, unless the backup is ``kept`` already, and put back when that
-    fails.
+    ``stored`` is what the database holds, as far as that is known; it may be known to be ``empty``.
+    One of an older release is backed up before it is migrated, unless the backup is ``kept``
+    already, and put back when that fails.
     """
     settings = Settings.of(host, settings)
     guard_alone(settings)
@@ -90,14 +94,16 @@ def deploy_database(
         commands=(release.create_schema, release.upgrade_schema),
         questions=questions,
         password=password,
+        empty=empty,
         kept=kept,
     )
-    have = ask(questions, stdin=password, by=foresee)
+    have = ["none"] * 2 if empty else ask(questions, stdin=password, by=foresee).values()
     login(
-        name=f"{_login_verb(*have.values())} the login {user}",
+        name=f"{_login_verb(*have)} the login {user}",
         script=release.login_script,
         questions=questions,
         password=password,
+        empty=empty,
     )
 
 
@@ -358,14 +364,17 @@ def schema(
     *,
     questions: tuple[Question, ...],
     password: str,
+    empty: bool,
     kept: bool,
 ) -> Commands:
     """Bring the metadata database to the schema of release ``version``, by Airflow's ``commands``.
 
     The first makes a schema, the second migrates one. ``questions`` about the schema and the login
-    are asked in one look, with the ``password``. What was not known before is refused here.
+    are asked in one look, with the ``password``. What was not known before is refused here. Where
+    the database is ``empty``, the one that Airflow has used until now may be another.
     """
-    answer = ask(questions, stdin=password)[questions[0]]
+    foreseen = empty and not state.is_executing
+    answer = "none" if foreseen else ask(questions, stdin=password)[questions[0]]
     if answer == "yes" or can_not_be_asked(answer):
         host.noop("the schema is the release's")
         return
@@ -407,9 +416,10 @@ def _login_verb(schema: str, login: str) -> str:
 
 
 @operation()
-def login(script: str, *, questions: tuple[Question, ...], password: str) -> Commands:
+def login(script: str, *, questions: tuple[Question, ...], password: str, empty: bool) -> Commands:
     """Give an administrator a login with this password; who it is stands in the last question."""
-    answers = ask(questions, stdin=password)
+    foreseen = empty and not state.is_executing
+    answers = dict.fromkeys(questions, "none") if foreseen else ask(questions, stdin=password)
     _, user, email = questions[-1]
     # Without a schema there is no answer to the last question, but one to the first.
     answer = answers[questions[-1]]

@@ -56,6 +56,12 @@ def held_in(sites: Mapping[str, Site]) -> Stored | None:
     return next((site.seen.stored for site in sites.values() if site.seen.stored), None)
 
 
+def holds_nothing(sites: Mapping[str, Site]) -> bool:
+    """Tell whether it is known that the metadata database has no table yet."""
+    asked = [site.seen for site in sites.values() if site.holds_database]
+    return bool(asked) and not any(seen.stored or seen.unknown for seen in asked)
+
+
 def _tell(site: Site) -> None:
     """Name what another Airflow has left on a host that is not ours yet."""
     seen = site.seen

@@ -14,7 +14,7 @@ from .dags import deploy_dags, deploy_dags_check
 from .facts import HostSystem, look
 from .firewall import deploy_firewall, deploy_less_guard
 from .foreign import deploy_foreign
-from .guard import deploy_mark, guarded, held_in
+from .guard import deploy_mark, guarded, held_in, holds_nothing
 from .housekeeping import deploy_housekeeping
 from .leftovers import deploy_no_leftovers
 from .monitoring import deploy_monitoring
@@ -86,7 +86,7 @@ def deploy_stack(
         deploy_foreign(settings)
         if replacing and stored and stored.used and not sites[host.name].seen.current:
             backed_up(name="Back up what is to be replaced", release=stored.release)
-        deploy_database(settings, stored=stored, kept=bool(before))
+        deploy_database(settings, stored=stored, empty=holds_nothing(sites), kept=bool(before))
         deploy_objects(settings)
     barrier(name="Wait for the schema")
     if settings.airflow_components or look(HostSystem).release:
