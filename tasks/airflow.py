@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 
 from pyinfra import host, state
@@ -13,8 +13,9 @@ from pyinfra.api.operation import OperationMeta
 from . import airflow_cfg, budget, housekeeping, reports, repository
 from .addresses import reachable
 from .deploys import deploy
-from .facts import MARK, PROXY_SITE, ProbeAnswers, Question, Watched, foresee, helper, look
+from .facts import MARK, PROXY_SITE, Paths, ProbeAnswers, Question, Units, Watched, helper
 from .guard import guard_alone
+from .look import Look, expect, foresee, look
 from .operations import (
     Commands,
     File,
@@ -62,10 +63,23 @@ def deploy_airflow(settings: Settings | None = None) -> None:
     """Configure Airflow on a host and give administrators the ``airflow`` command."""
     settings = of_this_host(settings)
     guard_alone(settings)
+    place(files(settings))
+
+
+def files(settings: Settings) -> dict[str, File]:
+    """Return what `deploy_airflow` writes."""
     release = settings.release
     library = _library((release.login_script, *IMPORTED, *release.helpers))
     own = {**tools(settings), **_canary(settings), **reports.reporter(settings)}
-    place({**library, **own, **configuration(settings)})
+    return {**library, **own, **configuration(settings)}
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_airflow` and `deploy_services` ask, the probe's apart."""
+    here = settings.airflow_components
+    yield Look.of(Paths, paths=(*files(settings), *map(unit_path, here)))
+    watched = (*_all_watched(settings).values(), *_elsewhere(here), repository.WATCHED)
+    yield Look.of(Units, watched=watched)
 
 
 @deploy("Database")
@@ -120,32 +134,25 @@ def deploy_services(
     guard_alone(settings)
     here = settings.airflow_components
     units = {unit_path(component): File(unit_text(settings, component)) for component in here}
-    read = {component: _read(settings, component) for component in here}
-    files = {path: file for each in (units, *read.values()) for path, file in each.items()}
-    texts = {path: file.text for path, file in files.items()}
-    # Airflow reads plugins at the start of a process.
-    plugins = [f"{settings.airflow_home}/plugins.delivered"] if settings.airflow_plugins else []
-    watched = {component: _watched(component, (*read[component], *plugins)) for component in here}
-    own = (*units, *reports.DROP_INS.values())
+    read = [_read(settings, component) for component in here]
+    texts = {path: file.text for each in (units, *read) for path, file in each.items()}
+    watched = _all_watched(settings)
     questions = {component: question(settings, component) for component in here}
-    among = (*watched.values(), *_elsewhere(here), repository.WATCHED)
+    expect([Look.of(ProbeAnswers, questions=tuple(questions.values()), within=0)])
     if not (settings.airflow_dags_repository and settings.reads_dags):
-        repository.clone_absent(
-            name="Remove the clone of the DAGs", link=settings.dags_link, among=among
-        )
-    units_absent(name="Remove services that run elsewhere", units=_elsewhere(here), among=among)
+        repository.clone_absent(name="Remove the clone of the DAGs", link=settings.dags_link)
+    units_absent(name="Remove services that run elsewhere", units=_elsewhere(here))
     # Every host loops over all of them: pyinfra tells the steps of a loop apart by their number.
     for component in host.loop((*settings.release.components, HEALTH)):
         if component not in here:
             continue
         path = unit_path(component)
-        file(name=f"Write {path}", path=path, wanted=units[path], among=own)
+        file(name=f"Write {path}", path=path, wanted=units[path])
         started = running(
             name=f"Run {watched[component].unit}",
             watched=watched[component],
             texts=texts,
             changed=changed,
-            among=among,
         )
         healthy(
             name=f"Wait until the {component.description} works",
@@ -153,10 +160,18 @@ def deploy_services(
             unit=watched[component].unit,
             question=questions[component],
             changed=[started],
-            among=tuple(questions.values()),
         )
     if here:
-        reports.drop_ins(settings, among=own)
+        reports.drop_ins(settings)
+
+
+def _all_watched(settings: Settings) -> dict[Component, Watched]:
+    # Airflow reads plugins at the start of a process.
+    plugins = [f"{settings.airflow_home}/plugins.delivered"] if settings.airflow_plugins else []
+    return {
+        component: _watched(component, (*_read(settings, component), *plugins))
+        for component in settings.airflow_components
+    }
 
 
 def unit_name(component: Component) -> str:
@@ -439,16 +454,15 @@ def healthy(
     question: Question,
     *,
     changed: Iterable[OperationMeta],
-    among: tuple[Question, ...],
 ) -> Commands:
     """Wait until a component works, and fail when it does not in time.
 
     One that nothing has touched may be on its way back by itself, from a crash or to a server that
     was down, and waiting for it is no change. One that stays away is restarted: a scheduler of
-    Airflow 1.8 whose database was gone may hang for ever. ``among`` are the questions of one look.
+    Airflow 1.8 whose database was gone may hang for ever.
     """
     if not will_have_changed(changed):
-        answer = ask(among)[question]
+        answer = ask((question,))[question]
         if answer != "yes" and state.is_executing:
             answer = ask((question,), within=_RETURN_WITHIN)[question]
         if answer == "yes" or can_not_be_asked(answer):

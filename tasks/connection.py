@@ -9,12 +9,16 @@ import socket
 from typing import Any
 
 from pyinfra import host, state
-from pyinfra.api import operation
+from pyinfra.api import FactBase, operation
 from pyinfra.api.exceptions import ConnectError
 
+from .look import disturbed, look
 from .operations import Commands
 
 LOCK = "/run/lock/pyinfra-airflow"
+_AFTER = "held after "
+_SEEN = "airflow_last_holder"
+"""Where a host's connector data has what the lock says when nobody has come in between."""
 _KEPT = "airflow_lock"
 """Where a host's connector data keeps the lock."""
 _OPENS_WITHIN = 10
@@ -86,12 +90,32 @@ def _lock() -> str | None:
     # create a file over somebody else's.
     script = (
         f"umask 0; test -e {LOCK} || : > {LOCK}; exec 9< {LOCK};"
-        f" flock -n 9 || {{ cat {LOCK}; exit 1; }};"
-        f" echo {shlex.quote(me)} 2>/dev/null > {LOCK}; echo; exec cat"
+        f' flock -n 9 || {{ cat {LOCK}; exit 1; }}; echo "{_AFTER}$(cat {LOCK})";'
+        f" echo {shlex.quote(me)} 2>/dev/null > {LOCK}; exec cat"
     )
     channel = _client().get_transport().open_session()
     channel.exec_command(f"sh -c {shlex.quote(script)}")
-    holder: str = channel.makefile().readline().strip()
-    if not holder:
-        host.connector_data[_KEPT] = channel  # a channel without a reference is closed
-    return holder or None
+    holder: str = channel.makefile().readline().strip("\n")
+    if not holder.startswith(_AFTER):
+        return holder
+    host.connector_data[_KEPT] = channel  # a channel without a reference is closed
+    if host.connector_data.get(_SEEN, holder) != holder:
+        disturbed()
+    return None
+
+
+class LastHolder(FactBase[str]):
+    """Which run has held the host last."""
+
+    default = str
+
+    def command(self) -> str:
+        return f"cat {LOCK} 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> str:
+        return output[0]
+
+
+def remember_the_last_holder() -> None:
+    """Note who has held the host, so that `held` knows whether another run was there since."""
+    host.connector_data[_SEEN] = f"{_AFTER}{look(LastHolder)}"

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import shlex
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,8 @@ from pyinfra.api.operation import OperationMeta
 
 from . import repository
 from .deploys import deploy
-from .facts import DagImports, DagsRepository, DeliveredFolder, FolderFiles, Found, look
+from .facts import DagImports, DagsRepository, DeliveredFolder, FolderFiles, Found
+from .look import Look, look
 from .operations import Commands, will_have_changed
 from .settings import Settings, SettingsError
 
@@ -80,6 +81,16 @@ def _folders(settings: Settings) -> tuple[str, str]:
 
 def _has_clone(settings: Settings) -> bool:
     return bool(settings.airflow_dags_repository) and settings.reads_dags
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_dags` ask, the repository's apart."""
+    dags, plugins = _folders(settings)
+    for source, path in ((settings.airflow_plugins, plugins), (settings.airflow_dags, dags)):
+        if source:
+            yield Look.of(DeliveredFolder, path=path)
+    if _has_clone(settings):
+        yield from repository.looks(settings)
 
 
 def _delivered(source: Path | None, path: str) -> list[OperationMeta]:

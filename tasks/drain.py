@@ -9,7 +9,8 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from .airflow import unit_name, unit_path
 from .deploys import deploy
-from .facts import NO_UNIT, Units, Watched, helper, look
+from .facts import NO_UNIT, Units, Watched, helper
+from .look import look
 from .operations import Commands
 from .settings import Settings
 

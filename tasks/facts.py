@@ -1,8 +1,6 @@
 """What pyinfra can't ask yet. No fact here fails: what can't be known is an empty answer.
 
-Each command is a round trip, so a fact answers for many files, units or parts at once, and ``look``
-asks it once for all the steps that want to know. pyinfra prints a fact's arguments with -v, so none
-of them is a secret.
+Each command is a round trip, so a fact answers for many files, units or parts at once.
 """
 
 from __future__ import annotations
@@ -14,15 +12,15 @@ import tarfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO, StringIO
-from typing import Any, NamedTuple, TypeVar, cast
+from io import BytesIO
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from pyinfra import host, state
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
 from . import locks
 from .budget import Machine
+from .look import Beyond, Wide, in_places
 from .settings import CONFIGURATION, ENVIRONMENT
 
 AS_AIRFLOW = f"{ENVIRONMENT}/bin/as-airflow"
@@ -42,38 +40,6 @@ _REST_OF_INPUT = "cat >/dev/null"
 def shell(*bits: object) -> StringCommand:
     """Join bits of a command without spaces between them."""
     return StringCommand(*bits, _separator="")
-
-
-Answer = TypeVar("Answer")
-
-
-def look(fact: type[FactBase[Answer]], stdin: StringIO | None = None, **arguments: Any) -> Answer:
-    """Ask a host, and give the same answer again until a step has changed something there."""
-    answers = host.connector_data.setdefault("airflow_answers", {})
-    key = (fact, repr(arguments), state.is_executing, _changes())
-    if key not in answers:
-        answers[key] = host.get_fact(fact, **arguments, **({"_stdin": stdin} if stdin else {}))
-    return cast("Answer", answers[key])
-
-
-def foresee(
-    fact: type[FactBase[Answer]], stdin: StringIO | None = None, **arguments: Any
-) -> Answer:
-    """Ask for what a step is to be called; a run without a plan does not ask again for the step.
-
-    Unless the step comes after a change, or there was no certain answer.
-    """
-    answer = look(fact, stdin, **arguments)
-    certain = set(answer) == {"yes"} if isinstance(answer, list) else answer is not None
-    if certain and not state.should_check_for_changes():
-        host.connector_data["airflow_answers"][(fact, repr(arguments), True, 0)] = answer
-    return answer
-
-
-def _changes() -> int:
-    """Count the steps that have changed this host in this run."""
-    steps = (step.operation_meta for step in state.ops[host].values())
-    return sum(step.executed for step in steps)
 
 
 @dataclass(frozen=True)
@@ -107,10 +73,17 @@ def marked(paths: Iterable[str]) -> StringCommand:
     )  # fmt: skip
 
 
-class Paths(FactBase[dict[str, Found]]):
+class Paths(Wide[dict[str, Found]]):
     """Owner, mode, checksum and mark of what is at ``paths``, without those where nothing is."""
 
+    wide = "paths"
     default = dict
+
+    @staticmethod
+    def narrowed(
+        answer: dict[str, Found], have: tuple[str, ...], wanted: tuple[str, ...]
+    ) -> dict[str, Found]:
+        return {path: answer[path] for path in wanted if path in answer}
 
     def command(self, paths: tuple[str, ...]) -> StringCommand:
         quoted = [QuoteString(path) for path in paths]
@@ -204,8 +177,10 @@ APT_STAMP = "/var/lib/apt/periodic/update-success-stamp"
 """What Debian's own timers touch after an update, and pyinfra too."""
 
 
-class AptPackages(FactBase[Apt]):
+class AptPackages(Wide[Apt]):
     """Which of ``packages`` are installed."""
+
+    wide = "packages"
 
     @staticmethod
     def default() -> Apt:
@@ -260,11 +235,13 @@ class Environments:
     """Where the link points to; empty where there is none."""
 
 
-class PythonEnvironments(FactBase[Environments]):
+class PythonEnvironments(Wide[Environments]):
     """The distributions in the environments at ``paths``, and which of them ``link`` points to.
 
     They are read from file names alone.
     """
+
+    wide = "paths"
 
     @staticmethod
     def default() -> Environments:
@@ -333,9 +310,10 @@ class Watched(NamedTuple):
 _SHOWN = "Id,ActiveState,UnitFileState,DropInPaths,NeedDaemonReload,FragmentPath"
 
 
-class Units(FactBase[dict[str, Unit]]):
+class Units(Wide[dict[str, Unit]]):
     """State of systemd units, and which of the files that they read are newer than their start."""
 
+    wide = "watched"
     default = dict
 
     def command(self, watched: tuple[Watched, ...]) -> StringCommand:
@@ -468,8 +446,10 @@ class Contents:
     """Name -> owner and encoding."""
 
 
-class PostgresqlContents(FactBase[Contents | None]):
+class PostgresqlContents(Wide[Contents | None]):
     """What the newest cluster ``main`` has, of its roles those asked for; None when it is down."""
+
+    wide = "roles"
 
     @staticmethod
     def default() -> Contents | None:
@@ -477,7 +457,7 @@ class PostgresqlContents(FactBase[Contents | None]):
 
     def command(self, roles: tuple[str, ...]) -> StringCommand:
         query = _CONTENTS.format(
-            rights=", ".join(RIGHTS), roles=", ".join(f"'{role}'" for role in roles)
+            rights=", ".join(RIGHTS), roles=", ".join(f"'{role}'" for role in roles or ("",))
         )
         return StringCommand(
             "if test -d /etc/postgresql; then", PSQL, "-c", QuoteString(query),
@@ -606,10 +586,17 @@ def scraping(scrape: Scrape, within: int) -> StringCommand:
     )  # fmt: skip
 
 
-class Scrapes(FactBase[list[str]]):
+class Scrapes(Beyond, Wide[list[str]]):
     """Whether metrics are there: a word for each of ``scrapes``, within so many seconds."""
 
+    wide = "scrapes"
     default = list
+
+    @staticmethod
+    def narrowed(
+        answer: list[str], have: tuple[Scrape, ...], wanted: tuple[Scrape, ...]
+    ) -> list[str]:
+        return in_places(answer, have, wanted)
 
     def command(self, scrapes: tuple[Scrape, ...], within: int = 0) -> StringCommand:
         bits = [bit for each in scrapes for bit in (scraping(each, within), ";")]
@@ -665,7 +652,7 @@ class SshPorts(FactBase[tuple[int, ...]]):
         return tuple(sorted({int(port) for port in ports if port.isdigit()})) or self.default()
 
 
-class ProxyStatus(FactBase[str]):
+class ProxyStatus(Beyond, FactBase[str]):
     """What ``url`` of this host's proxy answers: 200 within so many seconds, or the last status."""
 
     default = str
@@ -848,13 +835,20 @@ Question = tuple[str, ...]
 """A check of ``airflow_probe.py`` and what it needs to know."""
 
 
-class ProbeAnswers(FactBase[list[str]]):
+class ProbeAnswers(Beyond, Wide[list[str]]):
     """The words that ``airflow_probe.py`` says, each question's within so many seconds.
 
     There are none before Airflow is installed, and a single one where it can't run.
     """
 
+    wide = "questions"
     default = list
+
+    @staticmethod
+    def narrowed(
+        answer: list[str], have: tuple[Question, ...], wanted: tuple[Question, ...]
+    ) -> list[str]:
+        return in_places(answer, have, wanted)
 
     def command(self, questions: tuple[Question, ...], within: int = 0) -> StringCommand:
         quoted = [QuoteString(json.dumps(question)) for question in questions]
@@ -868,7 +862,7 @@ class ProbeAnswers(FactBase[list[str]]):
         return output
 
 
-class ForeignServers(FactBase[dict[str, dict[str, str]] | None]):
+class ForeignServers(Beyond, FactBase[dict[str, dict[str, str]] | None]):
     """Server -> what is missing there -> why, as ``airflow_servers.py`` says; its input is secret.
 
     None before Airflow is installed, and where it can't run.
@@ -893,7 +887,7 @@ Difference = dict[str, list[str]]
 """``added``, ``changed`` and ``removed`` -> names."""
 
 
-class ObjectDifferences(FactBase[dict[str, Difference] | None]):
+class ObjectDifferences(Beyond, FactBase[dict[str, Difference] | None]):
     """What ``airflow_objects.py`` would change of each of ``kinds``; None when it can't be asked.
 
     What is declared goes on standard input. Before Airflow is installed there is no answer.
@@ -964,7 +958,7 @@ class FolderFiles(FactBase[dict[str, bytes]]):
         return found
 
 
-class DagImports(FactBase[dict[str, str] | None]):
+class DagImports(Beyond, FactBase[dict[str, str] | None]):
     """The DAG files below ``folder`` that Airflow can't import: path -> traceback.
 
     They see the plugins of a folder other than Airflow's where one is given. None where Airflow
@@ -999,7 +993,7 @@ class Checkout:
     """The commit that the revision has at the remote; empty where that can't be known."""
 
 
-class DagsRepository(FactBase[Checkout]):
+class DagsRepository(Beyond, FactBase[Checkout]):
     """What ``script`` says of the repository at ``url``, and where ``link`` points to."""
 
     default = Checkout
@@ -1027,7 +1021,7 @@ class Reach:
     """User, address and port of every TCP socket that other hosts could reach."""
 
 
-class NetworkReach(FactBase[Reach]):
+class NetworkReach(Beyond, FactBase[Reach]):
     """Whether names resolve and ports answer, and what listens beyond loopback."""
 
     @staticmethod
@@ -1054,7 +1048,7 @@ class NetworkReach(FactBase[Reach]):
         )
 
 
-class Canary(FactBase[dict[str, Any]]):
+class Canary(Beyond, FactBase[dict[str, Any]]):
     """What ``airflow_canary.py`` says; ``words`` are its arguments."""
 
     default = dict

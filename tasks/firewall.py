@@ -9,7 +9,7 @@ only once this machine has connected anew. A firewall of somebody else's is left
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from pyinfra import host, state
 from pyinfra.api import FactBase, operation
@@ -23,14 +23,16 @@ from .connection import connects_anew
 from .deploys import deploy
 from .facts import (
     FIREWALL_RULES,
+    AptPackages,
     FirewallTable,
     Found,
     HostSystem,
     Paths,
     SshPorts,
+    Units,
     Watched,
-    look,
 )
+from .look import Look, look
 from .operations import Commands, File, digest, kept, place, running, will_have_changed, written
 from .resources import template
 from .settings import Settings
@@ -40,6 +42,7 @@ from .system import debs_here, packages
 UNIT = "airflow-firewall.service"
 NEW_RULES = f"{FIREWALL_RULES}.new"
 _UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+_WATCHED = Watched(UNIT, "/run/airflow-firewall/started", (FIREWALL_RULES, _UNIT_FILE))
 _NO_TABLE = "nft delete table inet pyinfra_airflow"
 _BACK = f"nft -f {FIREWALL_RULES} || {_NO_TABLE}"
 _TIMER = "airflow-firewall-back"
@@ -69,9 +72,20 @@ def deploy_firewall(settings: Settings | None = None, *, leaving: Collection[Ser
         tried(name="Close all other ports, if SSH stays open", rules=rules)
     else:
         place({FIREWALL_RULES: File(rules)})
-    watched = Watched(UNIT, "/run/airflow-firewall/started", tuple(texts))
-    ran = running(name="Load the rules", watched=watched, texts=texts)
+    ran = running(name="Load the rules", watched=_WATCHED, texts=texts)
     rules_loaded(name="Keep the rules loaded", unit=UNIT, loading=ran)
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_firewall` ask."""
+    if not any((allowed(settings), allowed(settings, "udp"), settings.firewall)):
+        return
+    yield Look.of(AptPackages, packages=releases.APT["firewall"])
+    yield Look.of(Paths, paths=(_UNIT_FILE, FIREWALL_RULES))
+    yield Look.of(Units, watched=(_WATCHED,))
+    yield Look.of(FirewallTable)
+    if settings.firewall:
+        yield Look.of(SshPorts)
 
 
 def with_servers(settings: Settings, more: Collection[Server]) -> Settings:
@@ -175,7 +189,7 @@ def tried(rules: str) -> Commands:
 @operation()
 def rules_loaded(unit: str, *, loading: OperationMeta) -> Commands:
     """Load the firewall's rules again after somebody has flushed or changed them."""
-    if will_have_changed([loading]) or host.get_fact(FirewallTable) == "loaded":
+    if will_have_changed([loading]) or look(FirewallTable) == "loaded":
         host.noop("the rules are loaded")
         return
     yield f"systemctl restart {unit}"

@@ -15,7 +15,8 @@ from pyinfra.api import StringCommand, operation
 
 from . import airflow_cfg, releases
 from .deploys import deploy
-from .facts import ForeignServers, helper, look
+from .facts import ForeignServers, helper
+from .look import look
 from .operations import Commands
 from .passwords import rabbitmq_hash, scram_verifier
 from .settings import Settings

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pyinfra import host
 
 from .deploys import deploy
-from .operations import File, place, timer
+from .facts import Paths, Units
+from .look import Look
+from .operations import File, place, timer, watched_by_files
 from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 
@@ -21,16 +25,21 @@ def deploy_housekeeping(settings: Settings | None = None) -> None:
     Runs and tasks' logs are removed only where ``airflow_metadata_days`` and ``airflow_log_days``
     ask for it. A failure is reported as that of any unit.
     """
-    settings = Settings.of(host, settings)
-    texts = {
-        f"/etc/systemd/system/{unit}": template(
-            unit,
-            settings=settings,
-            configuration=CONFIGURATION,
-            environment=ENVIRONMENT,
-            logs=LOGS,
-        )
+    texts = _texts(Settings.of(host, settings))
+    place({path: File(text) for path, text in texts.items()})
+    timer(name=f"Run {TIMER}", unit=TIMER, texts=texts, units=UNITS)
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_housekeeping` ask."""
+    texts = _texts(settings)
+    yield Look.of(Paths, paths=tuple(texts))
+    yield Look.of(Units, watched=watched_by_files(UNITS, texts))
+
+
+def _texts(settings: Settings) -> dict[str, str]:
+    folders = {"configuration": CONFIGURATION, "environment": ENVIRONMENT, "logs": LOGS}
+    return {
+        f"/etc/systemd/system/{unit}": template(unit, settings=settings, **folders)
         for unit in UNITS
     }
-    place({path: File(text) for path, text in texts.items()})
-    timer(name=f"Run {TIMER}", unit=TIMER, texts=texts, among=UNITS)

@@ -23,7 +23,18 @@ from .catalog.servers import (
     Server,
 )
 from .deploys import deploy
-from .facts import AptPackages, HostSystem, Scrape, Scrapes, Watched, look, scraping
+from .facts import (
+    AptPackages,
+    HostSystem,
+    Paths,
+    Scrape,
+    Scrapes,
+    Units,
+    UserAccount,
+    Watched,
+    scraping,
+)
+from .look import Look, expect, look
 from .operations import (
     Commands,
     File,
@@ -74,6 +85,7 @@ def deploy_monitoring(
         account(name=f"Create the user {USER}", user=USER, home=HOME, shell="/usr/sbin/nologin")
         place({path: File(text) for path, text in texts(settings).items()})
     scrapes = {exporter: scrape(settings, exporter) for exporter in wanted}
+    expect([Look.of(Scrapes, scrapes=tuple(scrapes.values()), within=0)])
     for exporter in host.loop(EXPORTERS):
         if exporter not in wanted:
             continue
@@ -83,13 +95,11 @@ def deploy_monitoring(
                 name=f"Install {exporter.packages[0]}",
                 exporter=exporter,
                 debs=debs_here(settings),
-                among=_programs(own),
             )
             ran = running(
                 name=f"Run {exporter.unit}",
                 watched=_watched(exporter),
                 texts=texts(settings),
-                among=tuple(map(_watched, own)),
             )
             changed = [ran]
         scraped(
@@ -97,12 +107,17 @@ def deploy_monitoring(
             exporter=exporter,
             scrape=scrapes[exporter],
             changed=changed,
-            among=tuple(scrapes.values()),
         )
 
 
-def _programs(exporters: Iterable[Server]) -> tuple[str, ...]:
-    return tuple(exporter.packages[0] for exporter in exporters)
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_monitoring` ask."""
+    own = [exporter for exporter in here(settings) if exporter.packages]
+    if own:
+        yield Look.of(UserAccount, user=USER)
+        yield Look.of(AptPackages, packages=tuple(exporter.packages[0] for exporter in own))
+        yield Look.of(Paths, paths=tuple(texts(settings)))
+        yield Look.of(Units, watched=tuple(map(_watched, own)))
 
 
 def here(settings: Settings) -> list[Server]:
@@ -180,18 +195,18 @@ def absent(wanted: Sequence[str]) -> Commands:
     if not left:
         host.noop("no exporter is left over")
         return
-    yield from units_absent._inner(units=left, among=left)
+    yield from units_absent._inner(units=left)
 
 
 @operation()
-def program(exporter: Server, debs: Path | None, *, among: tuple[str, ...]) -> Commands:
+def program(exporter: Server, debs: Path | None) -> Commands:
     """Install an exporter's program, whose own service stays off.
 
     Where the package is there already, its service is somebody's, and is left alone. ``debs`` is
-    the folder of a bundle. ``among`` are the packages of one look.
+    the folder of a bundle.
     """
     name, *needed = exporter.packages
-    if name in look(AptPackages, packages=among).installed:
+    if name in look(AptPackages, packages=(name,)).installed:
         host.noop(f"{name} is installed")
         return
     yield from packages._inner(packages=[*needed, name], debs=debs, masked=exporter.masked)
@@ -203,14 +218,13 @@ def scraped(
     scrape: Scrape,
     *,
     changed: Iterable[OperationMeta],
-    among: tuple[Scrape, ...],
 ) -> Commands:
     """Wait until an exporter has metrics, and fail when it has none in time.
 
-    One that stays away is restarted. ``among`` are those of one look.
+    One that stays away is restarted.
     """
     if not will_have_changed(changed):
-        answer = said(among)[scrape]
+        answer = said((scrape,))[scrape]
         if answer != "yes" and state.is_executing:
             answer = said((scrape,), within=_RETURN_WITHIN)[scrape]
         if answer == "yes" or can_not_be_asked(answer):

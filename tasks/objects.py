@@ -41,7 +41,7 @@ def deploy_objects(settings: Settings | None = None) -> None:
             name=f"Bring the {kind} up to date",
             kind=kind,
             anything=bool(declared[kind]),
-            among=tuple(declared),
+            kinds=tuple(declared),
             text=text,
             seen=seen,
         )
@@ -49,15 +49,15 @@ def deploy_objects(settings: Settings | None = None) -> None:
 
 @operation()
 def up_to_date(
-    kind: str, *, anything: bool, among: tuple[str, ...], text: str, seen: dict[bool, Differences]
+    kind: str, *, anything: bool, kinds: tuple[str, ...], text: str, seen: dict[bool, Differences]
 ) -> Commands:
     """Bring one kind of objects to what is declared; ``text`` has all kinds as JSON.
 
-    ``anything`` tells whether any is declared of this one. All kinds ``among`` are compared at
+    ``anything`` tells whether any is declared of this one. All kinds ``kinds`` are compared at
     once, in a plan and again in a run; ``seen`` keeps the answers.
     """
     if state.is_executing not in seen:
-        answer = host.get_fact(ObjectDifferences, kinds=among, _stdin=StringIO(text))
+        answer = host.get_fact(ObjectDifferences, kinds=kinds, _stdin=StringIO(text))
         seen[state.is_executing] = answer
     differences = seen[state.is_executing]
     if differences is not None and kind in differences:

@@ -31,7 +31,8 @@ from pyinfra.operations import files
 from pyinfra.operations.util.files import generate_color_diff
 
 from . import masks
-from .facts import BEGIN, END, MARK, NO_UNIT, Found, Paths, Units, VariableDigests, Watched, look
+from .facts import BEGIN, END, MARK, NO_UNIT, Found, Paths, Units, VariableDigests, Watched
+from .look import Look, expect, look
 from .settings import CONFIGURATION, ENVIRONMENT, SettingsError
 
 REPLACED = "/var/backups/airflow-replaced"
@@ -110,18 +111,15 @@ class Folder:
     mode: str = "755"
 
 
-def place(wanted: Mapping[str, File | Folder], *, among: Iterable[str] = ()) -> None:
-    """Bring files and folders to what they should be: a step for each, and one look for all.
-
-    ``among`` are the paths of that look, where it has more of them.
-    """
-    every = tuple(among or wanted)
+def place(wanted: Mapping[str, File | Folder]) -> None:
+    """Bring files and folders to what they should be: a step for each, and one look for all."""
+    expect([Look.of(Paths, paths=tuple(wanted))])
     for path in host.loop(wanted):
         entry = wanted[path]
         if isinstance(entry, Folder):
-            folder(name=f"Create {path}", path=path, wanted=entry, among=every)
+            folder(name=f"Create {path}", path=path, wanted=entry)
         else:
-            file(name=f"Write {path}", path=path, wanted=entry, among=every)
+            file(name=f"Write {path}", path=path, wanted=entry)
 
 
 def as_wanted(files: Mapping[str, File]) -> bool:
@@ -131,9 +129,9 @@ def as_wanted(files: Mapping[str, File]) -> bool:
 
 
 @operation()
-def folder(path: str, wanted: Folder, *, among: tuple[str, ...]) -> Commands:
-    """Make a folder, or give it its owner and mode. ``among`` are the paths of one look."""
-    have = look(Paths, paths=among).get(path)
+def folder(path: str, wanted: Folder) -> Commands:
+    """Make a folder, or give it its owner and mode."""
+    have = look(Paths, paths=(path,)).get(path)
     if (
         have
         and have.folder
@@ -149,18 +147,18 @@ def folder(path: str, wanted: Folder, *, among: tuple[str, ...]) -> Commands:
 
 
 @operation()
-def file(path: str, wanted: File, *, among: tuple[str, ...]) -> Commands:
-    """Write a file, or give it its owner and mode. ``among`` are the paths of one look."""
-    yield from written(path, wanted, look(Paths, paths=among).get(path))
+def file(path: str, wanted: File) -> Commands:
+    """Write a file, or give it its owner and mode."""
+    yield from written(path, wanted, look(Paths, paths=(path,)).get(path))
 
 
 @operation()
-def drop_in(path: str, wanted: File, *, among: tuple[str, ...]) -> Commands:
-    """Add to a unit of somebody else's, which need not start anew. ``among`` as above.
+def drop_in(path: str, wanted: File) -> Commands:
+    """Add to a unit of somebody else's, which need not start anew.
 
     systemd reads it in the same command: nothing would make up for that after a broken run.
     """
-    have = look(Paths, paths=among).get(path)
+    have = look(Paths, paths=(path,)).get(path)
     if have == wanted.found:
         host.noop(f"{path} is as it should be")
         return
@@ -348,7 +346,6 @@ def running(
     texts: Mapping[str, str],
     changed: Iterable[OperationMeta] = (),
     installed: OperationMeta | None = None,
-    among: tuple[Watched, ...] = (),
     reload: str | None = None,
 ) -> Commands:
     """Run a unit, enabled, and restarted when a file that it reads is newer than its process.
@@ -357,15 +354,14 @@ def running(
     restart that this brings. ``changed`` are further steps that it has to follow. File times also
     bring the restart that a broken run left undone. ``installed`` is the step that installs the
     unit, if that also enables and starts it, and if what it reads and ``changed`` come before.
-    ``among`` are the units of one look. ``reload`` is a command that has a running one read its
-    files anew, in the place of a restart.
+    ``reload`` is a command that has a running one read its files anew, in the place of a restart.
     """
     unit = watched.unit
     if installed and not installed.is_complete() and installed.will_change:
         host.noop(f"{unit} is started by its package")
         return
     new = installed is not None and will_have_changed([installed])
-    have = look(Units, watched=among or (watched,)).get(unit, NO_UNIT)
+    have = look(Units, watched=(watched,)).get(unit, NO_UNIT)
     if have.drop_ins:
         host.log(f"{unit} is also changed by {', '.join(have.drop_ins)}: left alone", logger.info)
     rewritten = [
@@ -388,13 +384,18 @@ def running(
     yield from commands
 
 
+def watched_by_files(units: Iterable[str], paths: Iterable[str]) -> tuple[Watched, ...]:
+    """Return what tells whether units have the files that they should have."""
+    return tuple(Watched(each, "/", tuple(paths)) for each in units)
+
+
 @operation()
-def timer(unit: str, texts: Mapping[str, str], *, among: Sequence[str]) -> Commands:
+def timer(unit: str, texts: Mapping[str, str], units: Sequence[str]) -> Commands:
     """Run a timer, enabled, and started anew when its files have changed.
 
-    ``among`` are the units of its ``texts``.
+    ``units`` are those of its ``texts``.
     """
-    found = look(Units, watched=tuple(Watched(each, "/", tuple(texts)) for each in among))
+    found = look(Units, watched=watched_by_files(units, texts))
     have = found.get(unit, NO_UNIT)
     same = all(have.digests.get(path) == digest(text) for path, text in texts.items())
     stale = any(each.stale for each in found.values())
@@ -414,9 +415,9 @@ done"""
 
 
 @operation()
-def units_absent(units: Sequence[Watched], *, among: tuple[Watched, ...]) -> Commands:
+def units_absent(units: Sequence[Watched]) -> Commands:
     """Stop units, with the patience that their tasks have, and remove them; keep others' files."""
-    have = look(Units, watched=among)
+    have = look(Units, watched=tuple(units))
     present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]
     if not present:
         host.noop("no service is left over")

@@ -11,8 +11,9 @@ from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 from .addresses import EVERYBODY
 from .catalog.servers import PGBOUNCER
 from .deploys import deploy
-from .facts import MARK, Watched, look
+from .facts import MARK, AptPackages, Paths, Units, Watched
 from .guard import guard_alone
+from .look import Look, look
 from .operations import Commands, File, place, running, stays
 from .postgresql import POOL_RULES, certificate, main_cluster, rules
 from .resources import template
@@ -36,14 +37,28 @@ def deploy_pgbouncer(settings: Settings | None = None) -> None:
     settings = of_this_host(settings)
     guard_alone(settings, PGBOUNCER.group)
     packages(name="Install PgBouncer", packages=PGBOUNCER.packages, debs=debs_here(settings))
-    files = configuration(settings)
-    place(files)
-    read = {**files, **certificate(settings)}
+    place(configuration(settings))
+    read = _read(settings)
     running(
         name="Run PgBouncer",
-        watched=Watched(PGBOUNCER.unit, "/run/postgresql/pgbouncer.pid", tuple(read)),
+        watched=_watched(settings),
         texts={path: file.text for path, file in read.items()},
     )
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_pgbouncer` ask."""
+    yield Look.of(AptPackages, packages=PGBOUNCER.packages)
+    yield Look.of(Paths, paths=tuple(configuration(settings)))
+    yield Look.of(Units, watched=(_watched(settings),))
+
+
+def _read(settings: Settings) -> dict[str, File]:
+    return {**configuration(settings), **certificate(settings)}
+
+
+def _watched(settings: Settings) -> Watched:
+    return Watched(PGBOUNCER.unit, "/run/postgresql/pgbouncer.pid", tuple(_read(settings)))
 
 
 class Pooled(FactBase[str]):

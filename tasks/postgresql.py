@@ -17,15 +17,16 @@ from .facts import (
     NO_UNIT,
     PSQL,
     RIGHTS,
+    AptPackages,
     Cluster,
     MainCluster,
+    Paths,
     PostgresqlContents,
     Units,
     Watched,
-    foresee,
-    look,
 )
 from .guard import guard_alone
+from .look import Look, foresee, look
 from .operations import (
     Commands,
     File,
@@ -57,7 +58,7 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
     """
     settings = of_this_host(settings)
     guard_alone(settings, POSTGRESQL.group)
-    among = (*(each.user for each in settings.databases), *_monitor(settings))
+    every = (*(each.user for each in settings.databases), *_monitor(settings))
     packages(name="Install the server", packages=POSTGRESQL.packages, debs=debs_here(settings))
     files = certificate(settings)
     place(files)
@@ -71,9 +72,8 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
         text=text,
         certificate={path: file.text for path, file in files.items()},
         opened=opened,
-        among=among,
     )
-    known = foresee(PostgresqlContents, roles=among)
+    known = foresee(PostgresqlContents, roles=every)
     for each in host.loop(settings.databases):
         user, name = each.user, each.name
         role(
@@ -81,20 +81,26 @@ def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = F
             role=user,
             password=each.password,
             superuser=settings.postgresql_superuser,
-            among=among,
         )
         database(
             name=f"{verb(known.databases if known else None, name)} the database {name}",
             database=name,
             owner=user,
-            among=among,
         )
     for user in _monitor(settings):
         monitor(
             name=f"{verb(known.roles if known else None, user)} the role {user}",
             role=user,
-            among=among,
         )
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_postgresql` ask."""
+    every = (*(each.user for each in settings.databases), *_monitor(settings))
+    yield Look.of(AptPackages, packages=POSTGRESQL.packages)
+    yield Look.of(Paths, paths=tuple(certificate(settings)))
+    yield Look.of(MainCluster, files=_CLUSTER_FILES)
+    yield Look.of(PostgresqlContents, roles=every)
 
 
 @deploy("PostgreSQL")
@@ -155,9 +161,12 @@ POOL_RULES = "/etc/pgbouncer/airflow_hba.conf"
 """The file that tells a PgBouncer of ours from another one."""
 
 
+_CLUSTER_FILES = (_SETTINGS, _RULES, POOL_RULES)
+
+
 def main_cluster() -> Cluster | None:
     """Find the newest cluster ``main``; there is none before PostgreSQL is installed."""
-    return look(MainCluster, files=(_SETTINGS, _RULES, POOL_RULES))
+    return look(MainCluster, files=_CLUSTER_FILES)
 
 
 @operation()
@@ -220,12 +229,12 @@ def _cluster_file(name: str, text: Callable[[Sequence[str]], str]) -> Commands:
 
 @operation()
 def cluster_running(
-    text: str, certificate: Mapping[str, str], *, opened: OperationMeta, among: tuple[str, ...]
+    text: str, certificate: Mapping[str, str], *, opened: OperationMeta
 ) -> Commands:
     """Run the cluster, restarted for newer settings and reloaded for newer access rules.
 
     ``text`` are the settings, ``certificate`` its files, ``opened`` is the step that writes the
-    rules, and ``among`` are the roles of one look.
+    rules.
     """
     cluster = main_cluster()
     folder = cluster.folder if cluster else "/etc/postgresql/none"
@@ -240,7 +249,7 @@ def cluster_running(
     commands = list(running._inner(watched, texts=texts))
     if commands and cluster:
         commands.insert(0, f"sed -i 's/^manual/auto/' {folder}/start.conf")
-    contents = look(PostgresqlContents, roles=among)
+    contents = look(PostgresqlContents, roles=())
     stale = cluster and contents and contents.loaded < cluster.rules_changed
     if not commands and (stale or will_have_changed([opened])):
         commands = [f"systemctl reload {unit}"]
@@ -248,14 +257,9 @@ def cluster_running(
 
 
 @operation()
-def role(
-    role: str, password: str, *, superuser: bool = False, among: tuple[str, ...] = ()
-) -> Commands:
-    """Bring a role to a login with this password and no other rights, demotion included.
-
-    ``among`` are the roles of one look.
-    """
-    contents = look(PostgresqlContents, roles=among or (role,))
+def role(role: str, password: str, *, superuser: bool = False) -> Commands:
+    """Bring a role to a login with this password and no other rights, demotion included."""
+    contents = look(PostgresqlContents, roles=(role,))
     if can_not_be_asked(contents):
         host.noop("PostgreSQL does not answer")
         return
@@ -283,12 +287,9 @@ def _role(role: str, have: object, flags: Mapping[str, bool]) -> str:
 
 
 @operation()
-def monitor(role: str, *, among: tuple[str, ...]) -> Commands:
-    """Bring a role to one that may read statistics, and log in from its own account alone.
-
-    ``among`` are the roles of one look.
-    """
-    contents = look(PostgresqlContents, roles=among)
+def monitor(role: str) -> Commands:
+    """Bring a role to one that may read statistics, and log in from its own account alone."""
+    contents = look(PostgresqlContents, roles=(role,))
     if can_not_be_asked(contents):
         host.noop("PostgreSQL does not answer")
         return
@@ -309,12 +310,9 @@ def _monitor_changed(have: Mapping[str, Any], flags: Mapping[str, bool]) -> list
 
 
 @operation()
-def database(database: str, owner: str, *, among: tuple[str, ...] = ()) -> Commands:
-    """Make a database in UTF8, or give an existing one to its owner.
-
-    ``among`` are the roles of one look.
-    """
-    contents = look(PostgresqlContents, roles=among or (owner,))
+def database(database: str, owner: str) -> Commands:
+    """Make a database in UTF8, or give an existing one to its owner."""
+    contents = look(PostgresqlContents, roles=(owner,))
     if can_not_be_asked(contents):
         host.noop("PostgreSQL does not answer")
         return

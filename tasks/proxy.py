@@ -16,13 +16,15 @@ from .facts import (
     PROXY_SITE,
     WELCOME,
     WELCOME_PAGE,
+    AptPackages,
     Paths,
     ProxyStatus,
+    Units,
     Watched,
     WelcomePage,
-    look,
 )
 from .guard import guard_alone
+from .look import Look, look
 from .operations import Commands, File, Folder, place, running, will_have_changed
 from .resources import template
 from .rows import Row, row
@@ -35,6 +37,9 @@ KEY = f"{FOLDER}/key.pem"
 _SITES = "/etc/nginx/sites-enabled"
 # nginx says itself when it was started, but not when it has read its files anew.
 _PID = "/run/nginx.pid"
+_FILES = (CERTIFICATE, KEY, PROXY_SITE)
+# The folder tells of a site that has been taken away.
+_WATCHED = Watched(PROXY.unit, _PID, (*_FILES, _SITES))
 _RELOAD = f"nginx -q -t && systemctl reload nginx && touch {_PID}"
 _ANSWERS_WITHIN = 60
 
@@ -47,23 +52,34 @@ def deploy_proxy(settings: Settings | None = None) -> None:
         return
     guard_alone(settings, PROXY.group)
     installed = packages(name="Install nginx", packages=PROXY.packages, debs=debs_here(settings))
-    certificate, key = pair(settings)
-    files = {
-        CERTIFICATE: File(certificate, unmarked=True),
-        KEY: File(key, mode="600", secret=True, unmarked=True),
-        PROXY_SITE: File(site(settings)),
-    }
+    files = _files(settings)
     place({FOLDER: Folder(), **files})
     welcome = welcome_page_absent(name="Take Debian's welcome page away", installed=installed)
     ran = running(
         name="Run nginx",
-        # The folder tells of a site that has been taken away.
-        watched=Watched(PROXY.unit, _PID, (*files, _SITES)),
+        watched=_WATCHED,
         texts={path: file.text for path, file in files.items()},
         changed=[welcome],
         reload=_RELOAD,
     )
     answering(name="Wait until Airflow answers through the proxy", url=url(settings), changed=[ran])
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_proxy` ask."""
+    yield Look.of(AptPackages, packages=PROXY.packages)
+    yield Look.of(Paths, paths=(FOLDER, *_FILES))
+    yield Look.of(WelcomePage)
+    yield Look.of(Units, watched=(_WATCHED,))
+
+
+def _files(settings: Settings) -> dict[str, File]:
+    certificate, key = pair(settings)
+    return {
+        CERTIFICATE: File(certificate, unmarked=True),
+        KEY: File(key, mode="600", secret=True, unmarked=True),
+        PROXY_SITE: File(site(settings)),
+    }
 
 
 def url(settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -14,8 +14,9 @@ from pyinfra.api.operation import OperationMeta
 
 from . import locks, releases
 from .deploys import deploy
-from .facts import HostSystem, Installed, PythonEnvironments, look, shell
+from .facts import AptPackages, HostSystem, Installed, Paths, PythonEnvironments, shell
 from .installers import ALONE, FROM_INDEX, Pip, Uv, pip
+from .look import Look, look
 from .operations import Commands, File, Folder, place
 from .resources import resource
 from .settings import ENVIRONMENT, Settings, SettingsError
@@ -44,8 +45,6 @@ class Environment:
     """An environment on a host, and the step that makes it."""
 
     path: str
-    among: tuple[str, ...]
-    """The environments of one look."""
     made: OperationMeta
 
 
@@ -68,14 +67,12 @@ def _environment(settings: Settings) -> Environment:
         packages=releases.python_packages(settings.release, settings.extras, python),
         debs=debs_here(settings),
     )
-    _build_aids(settings)
+    place(_build_aids(settings))
     return _environments(settings, python)
 
 
 def _link(environment: Environment) -> OperationMeta:
-    return link(
-        name="Point current to the environment", target=environment.path, among=environment.among
-    )
+    return link(name="Point current to the environment", target=environment.path)
 
 
 def choose_interpreter(settings: Settings) -> releases.Interpreter:
@@ -104,22 +101,31 @@ def index_variables(settings: Settings) -> dict[str, str]:
     return {**variables, "PIP_TRUSTED_HOST": " ".join(plain)} if plain else variables
 
 
-def _build_aids(settings: Settings) -> None:
+def _build_aids(settings: Settings) -> dict[str, File | Folder]:
     aids = settings.release.build_aids
     folders = {f"{BUILD_AIDS}/{package}": aids[package] for package in aids}
     texts = {
         f"{folder}/sitecustomize.py": (resource(aid) / "sitecustomize.py").read_text()
         for folder, aid in folders.items()
     }
-    if texts:
-        parents = dict.fromkeys((BUILD_AIDS, *folders), Folder())
-        place({**parents, **{path: File(text) for path, text in texts.items()}})
+    parents = dict.fromkeys((BUILD_AIDS, *folders) if folders else (), Folder())
+    return {**parents, **{path: File(text) for path, text in texts.items()}}
 
 
 def in_use(settings: Settings) -> bool:
     """Tell whether the host's Airflow runs from the environment that the settings want."""
     path = _path(settings, _wanted(settings, choose_interpreter(settings)))
-    return look(PythonEnvironments, paths=(BOOTSTRAP, path), link=CURRENT).linked == path
+    return look(PythonEnvironments, paths=(path,), link=CURRENT).linked == path
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_environment` ask."""
+    python = choose_interpreter(settings)
+    needed = releases.python_packages(settings.release, settings.extras, python)
+    yield Look.of(AptPackages, packages=tuple(needed))
+    yield Look.of(Paths, paths=tuple(_build_aids(settings)))
+    paths = (BOOTSTRAP, _path(settings, _wanted(settings, python)))
+    yield Look.of(PythonEnvironments, paths=paths, link=CURRENT)
 
 
 def _wanted(settings: Settings, python: releases.Interpreter) -> locks.Wanted:
@@ -135,7 +141,6 @@ def _path(settings: Settings, wanted: locks.Wanted) -> str:
 def _environments(settings: Settings, python: releases.Interpreter) -> Environment:
     wanted = _wanted(settings, python)
     path = _path(settings, wanted)
-    among = (BOOTSTRAP, path)
     bootstrap = locks.parse("\n".join(settings.release.bootstrap), ())
     if sentence := settings.lacks({**bootstrap, **wanted.pins}):
         raise SettingsError(sentence)
@@ -145,7 +150,6 @@ def _environments(settings: Settings, python: releases.Interpreter) -> Environme
         pins=bootstrap,
         variables=index_variables(settings),
         wheelhouse=settings.wheelhouse,
-        among=among,
     )
     made = locked_environment(
         name=f"Make the environment of Airflow {settings.airflow_version}",
@@ -155,13 +159,12 @@ def _environments(settings: Settings, python: releases.Interpreter) -> Environme
         build_aids={name: f"{BUILD_AIDS}/{name}" for name in settings.release.build_aids},
         variables=index_variables(settings),
         wheelhouse=settings.wheelhouse,
-        among=among,
     )
-    return Environment(path, among, made)
+    return Environment(path, made)
 
 
-def _installed(path: str, among: tuple[str, ...]) -> Installed | None:
-    return look(PythonEnvironments, paths=among, link=CURRENT).installed.get(path)
+def _installed(path: str) -> Installed | None:
+    return look(PythonEnvironments, paths=(path,), link=CURRENT).installed.get(path)
 
 
 def _installer(settings: Settings, python: releases.Interpreter) -> Pip | Uv:
@@ -172,12 +175,9 @@ def _installer(settings: Settings, python: releases.Interpreter) -> Pip | Uv:
 
 
 @operation()
-def link(target: str, *, among: tuple[str, ...]) -> Commands:
-    """Point ``current`` to an environment in one step, so that it is never missing.
-
-    ``among`` are the environments of one look, here and in the two steps below.
-    """
-    if look(PythonEnvironments, paths=among, link=CURRENT).linked == target:
+def link(target: str) -> Commands:
+    """Point ``current`` to an environment in one step, so that it is never missing."""
+    if look(PythonEnvironments, paths=(target,), link=CURRENT).linked == target:
         host.noop(f"{CURRENT} points to {target}")
         return
     new = f"{CURRENT}.new"
@@ -191,10 +191,9 @@ def bootstrap_environment(
     *,
     variables: Mapping[str, str],
     wheelhouse: Wheelhouse | None,
-    among: tuple[str, ...],
 ) -> Commands:
     """Make a small environment of the host's own Python 3 that holds the tool for the real one."""
-    have = _installed(path, among)
+    have = _installed(path)
     if have and have.complete and not locks.difference(pins, have.distributions).missing:
         host.noop(f"{path} has {', '.join(pins)}")
         return
@@ -224,14 +223,13 @@ def locked_environment(
     build_aids: Mapping[str, str],
     variables: Mapping[str, str],
     wheelhouse: Wheelhouse | None,
-    among: tuple[str, ...],
 ) -> Commands:
     """Make a Python environment that holds exactly what is wanted.
 
     A package of ``build_aids`` is installed last, with that folder on PYTHONPATH. An environment
     whose making was cut short is made anew; one that somebody changed is mended in place.
     """
-    have = _installed(path, among)
+    have = _installed(path)
     have = have if have and have.complete and (have.frozen or not wanted.requirement) else None
     pins = have.frozen if have and wanted.requirement else wanted.pins
     if have:

@@ -15,15 +15,17 @@ from .catalog.servers import RABBITMQ
 from .deploys import deploy
 from .facts import (
     NO_UNIT,
+    AptPackages,
+    Paths,
     RabbitmqDefinitions,
     RabbitmqFiles,
     RabbitmqQueues,
     Units,
+    UserAccount,
     Watched,
-    foresee,
-    look,
 )
 from .guard import guard_alone
+from .look import Look, foresee, look
 from .operations import (
     Commands,
     File,
@@ -47,6 +49,7 @@ CONFIGURATION = "/etc/rabbitmq"
 _HOME, _SHELL = "/var/lib/rabbitmq", "/usr/sbin/nologin"
 """Of the user that Debian's package makes."""
 EPMD = "/etc/systemd/system/epmd.socket.d"
+_FOLDERS = (CONFIGURATION, EPMD)
 _PLUGIN = "rabbitmq_prometheus"
 
 
@@ -64,21 +67,16 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
         # The key is there before the package, which would make the user.
         account(name="Create the user rabbitmq", user="rabbitmq", home=_HOME, shell=_SHELL)
     # Debian's package gives its folder to the broker's user.
-    folders = dict.fromkeys((CONFIGURATION, EPMD), Folder(user=None, group=None))
-    place(folders, among=(*folders, *files))
+    place(dict.fromkeys(_FOLDERS, Folder(user=None, group=None)))
     plugged = metrics_plugin(name="Enable what RabbitMQ is asked for", wanted=metered(settings))
-    place(files, among=(*folders, *files))
+    place(files)
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(
         name="Install the broker", packages=RABBITMQ.packages, debs=debs_here(settings)
     )
     ran = running(
         name="Run the broker",
-        watched=Watched(
-            RABBITMQ.unit,
-            f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid",
-            tuple(path for path in texts if path.startswith(CONFIGURATION)),
-        ),
+        watched=_watched(settings),
         texts=texts,
         changed=[plugged],
         installed=installed,
@@ -95,6 +93,23 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     if settings.rabbitmq_user != "guest":
         broker_user_absent(name="Remove the user guest", user="guest")
     return [installed, ran]
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_rabbitmq` ask."""
+    if settings.rabbitmq_tls:
+        yield Look.of(UserAccount, user="rabbitmq")
+    yield Look.of(Paths, paths=(*_FOLDERS, *configuration(settings)))
+    yield Look.of(RabbitmqFiles)
+    yield Look.of(AptPackages, packages=RABBITMQ.packages)
+    yield Look.of(Units, watched=(_watched(settings),))
+    yield Look.of(RabbitmqDefinitions)
+
+
+def _watched(settings: Settings) -> Watched:
+    started = f"/var/lib/rabbitmq/mnesia/{settings.rabbitmq_node_name}.pid"
+    read = (path for path in configuration(settings) if path.startswith(CONFIGURATION))
+    return Watched(RABBITMQ.unit, started, tuple(read))
 
 
 @deploy("RabbitMQ")

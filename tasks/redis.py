@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
 
 from pyinfra import host, logger
@@ -10,8 +10,9 @@ from pyinfra.api import FactBase, QuoteString, StringCommand, operation
 
 from .catalog.servers import REDIS
 from .deploys import deploy
-from .facts import NO_UNIT, Paths, Units, Watched, look
+from .facts import NO_UNIT, AptPackages, Paths, Units, Watched
 from .guard import guard_alone
+from .look import Look, look
 from .operations import Commands, File, Folder, place, running, stays
 from .resources import template
 from .rows import Row, row
@@ -45,9 +46,21 @@ def deploy_redis(settings: Settings | None = None) -> None:
     place({DATA: Folder("redis", "redis", "750"), **files})
     running(
         name="Run Redis",
-        watched=Watched(REDIS.unit, "/run/redis-airflow/redis-server.pid", tuple(files)),
+        watched=_watched(files),
         texts={path: file.text for path, file in files.items()},
     )
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_redis` ask."""
+    files = configuration(settings)
+    yield Look.of(AptPackages, packages=REDIS.packages)
+    yield Look.of(Paths, paths=(DATA, *files))
+    yield Look.of(Units, watched=(_watched(files),))
+
+
+def _watched(files: Iterable[str]) -> Watched:
+    return Watched(REDIS.unit, "/run/redis-airflow/redis-server.pid", tuple(files))
 
 
 def configuration(settings: Settings) -> dict[str, File]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pyinfra import host
 
 from . import airflow_cfg
 from .catalog import servers
 from .deploys import deploy
-from .facts import REPORT
+from .facts import REPORT, Paths
+from .look import Look
 from .operations import File, Folder, drop_in, place
 from .resources import helper_file, template
 from .settings import CONFIGURATION, ENVIRONMENT, Settings
@@ -35,29 +38,39 @@ def deploy_reports(settings: Settings | None = None) -> None:
     settings = of_this_host(settings)
     if settings.airflow_components or DROP_INS.keys().isdisjoint(settings.topology.components):
         return
-    script = f"{ENVIRONMENT}/lib/{SCRIPT}"
+    place(_alone(settings))
+    drop_ins(settings)
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_reports` ask."""
+    servers_here = DROP_INS.keys() & settings.topology.components
+    if servers_here and not settings.airflow_components:
+        yield Look.of(Paths, paths=tuple(_alone(settings)))
+    yield Look.of(Paths, paths=tuple(DROP_INS[group] for group in sorted(servers_here)))
+
+
+def _alone(settings: Settings) -> dict[str, File | Folder]:
+    """Return what reports on a host without Airflow."""
     environment = airflow_cfg.environment_file(
         {"AIRFLOW_HOME": STATE, **airflow_cfg.reporter_environment(settings)}
     )
-    wanted: dict[str, File | Folder] = {
+    return {
         **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/lib"), Folder()),
         CONFIGURATION: Folder(mode="750"),
-        script: File(helper_file(SCRIPT).read_text()),
+        f"{ENVIRONMENT}/lib/{SCRIPT}": File(helper_file(SCRIPT).read_text()),
         OWN_ENVIRONMENT: File(environment, mode="600", secret=True),
         **reporter(settings),
     }
-    among = (*wanted, *DROP_INS.values())
-    place(wanted, among=among)
-    drop_ins(settings, among=among)
 
 
-def drop_ins(settings: Settings, *, among: tuple[str, ...]) -> None:
-    """Have the servers of this host report. ``among`` are the paths of one look."""
+def drop_ins(settings: Settings) -> None:
+    """Have the servers of this host report."""
     for server in host.loop(DROP_INS):
         path = DROP_INS[server]
         if server in settings.topology.components:
             wanted = File(template(REPORT, revived=REPORTED[server].revived))
-            drop_in(name=f"Write {path}", path=path, wanted=wanted, among=among)
+            drop_in(name=f"Write {path}", path=path, wanted=wanted)
 
 
 def reporter(settings: Settings) -> dict[str, File]:

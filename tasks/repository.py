@@ -6,7 +6,7 @@ whose key they can't read. Each commit is checked out into a folder of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyinfra import host, state
@@ -14,7 +14,17 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.operation import OperationMeta
 
 from . import releases
-from .facts import NO_UNIT, Checkout, DagsRepository, Units, Watched, look
+from .facts import (
+    NO_UNIT,
+    AptPackages,
+    Checkout,
+    DagsRepository,
+    Paths,
+    Units,
+    UserAccount,
+    Watched,
+)
+from .look import Look, look
 from .operations import Commands, File, Folder, place, timer, units_absent
 from .resources import template
 from .settings import ENVIRONMENT, Settings
@@ -88,6 +98,13 @@ def fetch(settings: Settings) -> None:
     )
 
 
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `fetch` and `use` ask, the remote apart."""
+    yield Look.of(AptPackages, packages=releases.APT["repository"])
+    yield Look.of(UserAccount, user=USER)
+    yield Look.of(Paths, paths=tuple(files(settings)))
+
+
 def use(settings: Settings) -> OperationMeta:
     """Switch to the commit that ``fetch`` has brought, and keep up with the remote by a timer."""
     step = switched(
@@ -101,10 +118,10 @@ def use(settings: Settings) -> OperationMeta:
         if isinstance(file, File) and path.startswith("/etc/systemd/system/")
     }
     if settings.airflow_dags_interval:
-        timer(name=f"Run {TIMER}", unit=TIMER, texts=texts, among=UNITS)
+        timer(name=f"Run {TIMER}", unit=TIMER, texts=texts, units=UNITS)
     else:
         watched = tuple(Watched(unit, "/", ()) for unit in UNITS)
-        units_absent(name=f"Remove {TIMER}", units=watched[:1], among=watched)
+        units_absent(name=f"Remove {TIMER}", units=watched[:1])
     return step
 
 
@@ -161,9 +178,9 @@ def switched(asked: Question, source: str) -> Commands:
 
 
 @operation()
-def clone_absent(link: str, *, among: tuple[Watched, ...]) -> Commands:
+def clone_absent(link: str) -> Commands:
     """Remove a clone that the inventory asks for no more, and what belongs to it."""
-    if not look(Units, watched=among).get(SERVICE, NO_UNIT).present:
+    if not look(Units, watched=(WATCHED,)).get(SERVICE, NO_UNIT).present:
         host.noop("there is no clone")
         return
     units = " ".join(f"/etc/systemd/system/{unit}" for unit in UNITS)

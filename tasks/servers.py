@@ -12,6 +12,7 @@ from . import pgbouncer, postgresql, proxy, rabbitmq, redis
 from .catalog import servers
 from .catalog.servers import Server
 from .deploys import deploy
+from .look import Look
 from .rows import Row
 from .settings import Settings
 
@@ -20,6 +21,8 @@ from .settings import Settings
 class Offer:
     """What a server's module offers."""
 
+    looks: Callable[[Settings], Iterator[Look]]
+    """What its steps ask."""
     checks: Callable[[Settings], Iterator[Row]]
     """Looks at it for `deploy_verify`."""
     absent: Callable[..., OperationMeta]
@@ -28,12 +31,19 @@ class Offer:
 
 OFFERS: Mapping[Server, Offer] = {
     # Those first that use others.
-    servers.PROXY: Offer(proxy.checks, proxy.absent),
-    servers.PGBOUNCER: Offer(pgbouncer.checks, pgbouncer.absent),
-    servers.REDIS: Offer(redis.checks, redis.absent),
-    servers.RABBITMQ: Offer(rabbitmq.checks, rabbitmq.absent),
-    servers.POSTGRESQL: Offer(postgresql.checks, postgresql.absent),
+    servers.PROXY: Offer(proxy.looks, proxy.checks, proxy.absent),
+    servers.PGBOUNCER: Offer(pgbouncer.looks, pgbouncer.checks, pgbouncer.absent),
+    servers.REDIS: Offer(redis.looks, redis.checks, redis.absent),
+    servers.RABBITMQ: Offer(rabbitmq.looks, rabbitmq.checks, rabbitmq.absent),
+    servers.POSTGRESQL: Offer(postgresql.looks, postgresql.checks, postgresql.absent),
 }
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of every server of this host ask."""
+    for server, offer in OFFERS.items():
+        if server.group in settings.topology.components:
+            yield from offer.looks(settings)
 
 
 def checks(settings: Settings) -> Iterator[Row]:

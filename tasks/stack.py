@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
+from . import (
+    airflow,
+    dags,
+    firewall,
+    housekeeping,
+    monitoring,
+    python,
+    reports,
+    servers,
+    system,
+)
 from .airflow import configuration, deploy_airflow, deploy_database, deploy_services
 from .backup import backed_up
 from .connection import held, send_at_once
 from .dags import deploy_dags, deploy_dags_check
-from .facts import HostSystem, look
+from .facts import HostSystem
 from .firewall import deploy_firewall, deploy_less_guard
 from .foreign import deploy_foreign
 from .guard import deploy_mark, guarded, held_in, holds_nothing
 from .housekeeping import deploy_housekeeping
 from .leftovers import deploy_no_leftovers
+from .look import Look, ask_expected, expect, look
 from .monitoring import deploy_monitoring
 from .objects import deploy_objects
 from .operations import as_wanted, barrier
@@ -47,9 +59,11 @@ def deploy_stack(
     alone = settings is not None
     settings = Settings.of(host, settings)
     settings.check_placed(host.name)
-    settings = of_this_host(settings)
     sites = replacing or guarded(settings, alone=alone)
     gone = leaving(settings, sites[host.name].seen.servers)
+    settings = of_this_host(settings)
+    expect(_looks(settings))
+    ask_expected()
     held(name="Hold the host for this run")
     checked = settings.airflow_dags_check == "refuse" and _as_the_dags_will_find_it(settings)
     if checked:
@@ -105,6 +119,20 @@ def deploy_stack(
     if gone:
         deploy_absent(settings, gone)
         deploy_less_guard(settings, gone)
+
+
+def _looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of all components ask, as far as that follows from the settings."""
+    yield from system.looks(settings)
+    yield from firewall.looks(settings)
+    yield from servers.looks(settings)
+    yield from monitoring.looks(settings)
+    if settings.airflow_components:
+        yield from python.looks(settings)
+        yield from airflow.looks(settings)
+        yield from dags.looks(settings)
+        yield from housekeeping.looks(settings)
+    yield from reports.looks(settings)
 
 
 def _as_the_dags_will_find_it(settings: Settings) -> bool:

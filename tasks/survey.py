@@ -17,7 +17,9 @@ from pyinfra.context import ctx_host
 from . import releases, secrets, stored, tunnel
 from .accounts import accounts
 from .catalog import servers
-from .facts import PROXY_SITE, look
+from .connection import LastHolder, remember_the_last_holder
+from .facts import PROXY_SITE, HostSystem
+from .look import Look, ask_expected, expect, look
 from .resources import template
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from .settings.endpoints import endpoints
@@ -302,19 +304,28 @@ def generated(settings: Settings, file: Path) -> dict[str, str]:
 
 def seen(settings: Settings) -> Seen:
     """Look at this host, and through it at an external database."""
-    local = "postgresql" in settings.topology.components
     external = _asks_external(settings)
-    found = look(
+    question = _question(settings)
+    if not external:
+        expect([question, Look.of(HostSystem), Look.of(LastHolder)])
+        ask_expected()
+    stdin = StringIO(_login(settings)) if external else None
+    found = look(Survey, stdin, **question.arguments)
+    remember_the_last_holder()
+    return replace(found, **_through(settings)) if external and found.unknown else found
+
+
+def _question(settings: Settings) -> Look:
+    local = "postgresql" in settings.topology.components
+    return Look.of(
         Survey,
-        stdin=StringIO(_login(settings)) if external else None,
         home=settings.airflow_home,
         ports=tuple(sorted({each.port for each in endpoints(settings)})),
         accounts=tuple(accounts(settings)),
-        database=settings.postgresql_database if local or external else "",
+        database=settings.postgresql_database if local or _asks_external(settings) else "",
         local=local,
         web_port=settings.airflow_web_port if settings.airflow_components else None,
     )
-    return replace(found, **_through(settings)) if external and found.unknown else found
 
 
 def _through(settings: Settings) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import IO
@@ -22,9 +22,10 @@ from .facts import (
     AptPackages,
     Found,
     HostSystem,
+    Paths,
     UserAccount,
-    look,
 )
+from .look import Look, look
 from .operations import (
     Commands,
     File,
@@ -174,7 +175,7 @@ def deploy_system(settings: Settings | None = None) -> None:
             home=settings.airflow_home,
             shell="/usr/sbin/nologin",
         )
-        _folders(settings)
+        place(_folders(settings))
 
 
 def of_this_host(settings: Settings | None = None) -> Settings:
@@ -203,16 +204,22 @@ def check_clock(ahead: float) -> None:
         )
 
 
-def _folders(settings: Settings) -> None:
+def _folders(settings: Settings) -> dict[str, File | Folder]:
     home = settings.airflow_home
     own = Folder("airflow", "airflow", "750")
-    place(
-        {
-            **dict.fromkeys((home, f"{home}/dags", f"{home}/plugins", LOGS), own),
-            **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/bin", f"{ENVIRONMENT}/lib"), Folder()),
-            CONFIGURATION: Folder(group="airflow", mode="750"),
-        }
-    )
+    return {
+        **dict.fromkeys((home, f"{home}/dags", f"{home}/plugins", LOGS), own),
+        **dict.fromkeys((ENVIRONMENT, f"{ENVIRONMENT}/bin", f"{ENVIRONMENT}/lib"), Folder()),
+        CONFIGURATION: Folder(group="airflow", mode="750"),
+    }
+
+
+def looks(settings: Settings) -> Iterator[Look]:
+    """Return what the steps of `deploy_system` ask."""
+    yield Look.of(AptPackages, packages=releases.APT["system"])
+    if settings.airflow_components:
+        yield Look.of(UserAccount, user="airflow")
+        yield Look.of(Paths, paths=tuple(_folders(settings)))
 
 
 @operation()

@@ -22,9 +22,9 @@ from .facts import (
     RabbitmqDefinitions,
     UserAccount,
     Watched,
-    look,
 )
 from .guard import guard_removal
+from .look import look
 from .operations import Commands, absent, edited, units_absent
 from .rabbitmq import broker_user_absent, metrics_absent
 from .settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
@@ -62,7 +62,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     guard_removal(settings)
     held(name="Hold the host for this run")
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
-    units_absent(name="Stop and remove the services", units=units, among=units)
+    units_absent(name="Stop and remove the services", units=units)
     rules_absent(name="Open the ports that were closed to strangers")
     metrics_absent(name="Have no metrics of RabbitMQ any more")
     proxy.absent(name="Remove the proxy", settings=settings)

@@ -20,7 +20,8 @@ from .backup import backed_up
 from .connection import held
 from .deploys import deploy
 from .drain import deploy_drain
-from .facts import NO_UNIT, HostSystem, PreviousRelease, Units, Watched, look
+from .facts import NO_UNIT, HostSystem, PreviousRelease, ProbeAnswers, Units, Watched
+from .look import Look, expect, look
 from .operations import Commands, barrier, place
 from .postgresql import deploy_more_access
 from .settings import ENVIRONMENT, Settings, SettingsError
@@ -115,6 +116,7 @@ def deploy_rollback(settings: Settings | None = None) -> None:
     barrier(name="Wait for the database")
     back = previous(name="Put the files back and run the services", step="files")
     questions = {each: question(settings, each) for each in settings.airflow_components}
+    expect([Look.of(ProbeAnswers, questions=tuple(questions.values()), within=0)])
     for component in host.loop(settings.release.components):
         if component in questions:
             healthy(
@@ -123,7 +125,6 @@ def deploy_rollback(settings: Settings | None = None) -> None:
                 unit=unit_name(component),
                 question=questions[component],
                 changed=[back],
-                among=tuple(questions.values()),
             )
 
 

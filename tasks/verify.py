@@ -19,15 +19,8 @@ from .airflow import CANARY, ask, configuration, question, schema_question
 from .airflow_cfg import api_url
 from .catalog import servers
 from .deploys import deploy
-from .facts import (
-    Canary,
-    FirewallTable,
-    HostSystem,
-    NetworkReach,
-    Paths,
-    Reach,
-    look,
-)
+from .facts import Canary, FirewallTable, HostSystem, NetworkReach, Paths, Reach
+from .look import look
 from .operations import Commands, barrier, digest, run_quietly
 from .rows import Row, row
 from .servers import checks

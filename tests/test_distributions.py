@@ -7,16 +7,22 @@ import pytest
 
 from tests.cli import Deployment, Run
 
+# The first command asks for the survey, for the host itself and for who has held it last.
 INVENTORY = """
 import time
 
+mark = "==== pyinfra-airflow\\n"
+system = (
+    f"{id} {version}\\n{{int(time.time()) + {ahead}}}\\n2\\n"
+    "MemTotal: {memory} kB\\n---\\n---\\nhost\\nyes"
+)
 hosts = (["@fake/host"{more}], {{
     "airflow_address": "192.0.2.10",
     "fake_delay": 0,
     "fake_delay_jitter": 0,
     "fake_responses": {{
-        "os-release": f"{id} {version}\\n{{int(time.time()) + {ahead}}}\\n2\\n"
-        "MemTotal: {memory} kB\\n---\\n---\\nhost\\nyes"
+        "pyinfra-airflow'; ( bash": f"{{mark}}{{mark}}{{system}}\\n{{mark}}",
+        "os-release": system,
     }},
 }})
 postgresql = rabbitmq = api_server = scheduler = dag_processor = worker = ["@fake/host"]
