@@ -12,12 +12,13 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.far import Line, far, known_hosts
 from tests.host_image import KEY, say
 from tests.hosts import Host, Network
 
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 EVERY = 0.25
 """Seconds between two looks at the memory."""
+DELAY = 0.05
+"""Seconds of a round trip to a host that is far away."""
 UNITS = "/etc/systemd/system"
 QUESTIONS = {
     "airflow-api-server": [
@@ -107,6 +110,23 @@ class Tool:
         if status:
             sys.exit(f"{said}\n{self.command[0]} has failed")
         return Cost(usage.ru_utime + usage.ru_stime, wall, memory, said)
+
+
+def far_away(ours: Tool, theirs: Tool, line: Line, host: Host) -> tuple[Tool, Tool]:
+    """Give both tools for the same host at the other end of a line."""
+    folder = theirs.folder / "far"
+    folder.mkdir()
+    known = folder / "known_hosts"
+    known.write_text(known_hosts(host, line))
+    inventory = json.loads((theirs.folder / "inventory.json").read_text())
+    inventory["all"]["hosts"]["host1"] |= {"ansible_host": "127.0.0.1", "ansible_port": line.port}
+    (folder / "inventory.json").write_text(json.dumps(inventory))
+    (folder / "ansible.cfg").write_text(ANSIBLE.format(hosts=1, known_hosts=known))
+    environment = {"BENCHMARK_PORT": str(line.port), "BENCHMARK_KNOWN_HOSTS": str(known)}
+    return (
+        replace(ours, environment=ours.environment | environment),
+        replace(theirs, folder=folder),
+    )
 
 
 def _memory(process: psutil.Process) -> Iterator[float]:
@@ -210,6 +230,11 @@ def measure(hosts: list[Host], folder: Path, repeat: int) -> Iterator[str]:
     sent = commands(ours, theirs, len(hosts))
     yield row([len(hosts), "plan", "", ""], repeat, ours, ["--dry"], theirs, ["--check"])
     yield row([len(hosts), "no change", *sent], repeat, ours, ["-y"], theirs, [])
+    if len(hosts) == 1:
+        with far(hosts[0], DELAY) as line:
+            there = far_away(ours, theirs, line, hosts[0])
+            cells = [1, f"no change, {DELAY * 1000:.0f} ms of round trip", "", ""]
+            yield row(cells, repeat, there[0], ["-y"], there[1], [])
     # Ansible changes back what pyinfra has changed: its files are those of before.
     changed = ["-y", "--data", "airflow_worker_concurrency=3"]
     yield row([len(hosts), "one setting", "", ""], 1, ours, changed, theirs, [])

@@ -6,13 +6,14 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 from tests.cli import Deployment, sudo_user
+from tests.far import data, far
 from tests.hosts import Host, Network
 from tests.rest import Airflow
 
@@ -28,9 +29,10 @@ LONG = (
     "Database | Create the schema of Airflow 3.3.2",
     "Services | Wait until the API server works",
 )
-# Remote commands of a run on a host that is as it should be: each is a round trip, whatever the
-# machine. One more holds the host.
-COMMANDS = 25
+# What a run or a plan costs on a host that is as it should be, whatever the machine: remote commands,
+# beside the one that holds the host, and round trips over a line with delay.
+COMMANDS = 10
+ROUND_TRIPS = 30
 # What a deploy leaves, with owners and modes, but without what Python compiles and when.
 LISTING = r"""
 find /etc/airflow /etc/postgresql /etc/rabbitmq /etc/systemd/system /opt/airflow /usr/local/bin \
@@ -131,12 +133,20 @@ def heal(host: Fresh, kills: Iterable[tuple[Point, Kill]]) -> None:
     assert host.deployment.dry().planned == []
 
 
-def test_a_deploy_killed_at_some_steps_gets_there(fresh: Callable[[str], Fresh]) -> None:
+def test_a_deploy_killed_at_some_steps_gets_there_and_costs_little_from_then_on(
+    fresh: Callable[[str], Fresh], tmp_path: Path
+) -> None:
     host = fresh("killed")
     points = host.points()
     drawn = sorted(random.Random("killed").sample(range(len(points)), 6))
     heal(host, zip((points[number] for number in drawn), cycle(KILLS), strict=False))
-    assert host.deployment.show("-y", "-vv").commands <= COMMANDS
+    with far(host.host, 0.05) as line:
+        away = replace(host.deployment, data=host.deployment.data | data(host.host, line, tmp_path))
+        for options in (["-y"], ["--dry"]):
+            line.round_trips = 0
+            run = away.show(*options, "-vv")
+            assert run.commands <= COMMANDS
+            assert line.round_trips <= ROUND_TRIPS
 
 
 @pytest.mark.sweep

@@ -38,9 +38,9 @@ DAGS = Path(__file__).parent / "dags"
 AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"
 SUDO_PASSWORD = "let-me-in"
 # Remote commands of a run on a host that is as it should be; test_killed has those of a plain one.
-POOLED_COMMANDS = 28
+POOLED_COMMANDS = 10
 # Those of the host that also tells how it is: its exporters and its firewall.
-MONITORED_COMMANDS = 36
+MONITORED_COMMANDS = 12
 # The case on which what all releases share is tried, with everything that watches it; the other
 # one has PgBouncer.
 NEWEST = ("3.3.2", "bookworm")
