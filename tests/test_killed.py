@@ -29,8 +29,8 @@ LONG = (
     "Database | Create the schema of Airflow 3.3.2",
     "Services | Wait until the API server works",
 )
-# What a run or a plan costs on a host that is as it should be, whatever the machine: remote commands,
-# beside the one that holds the host, and round trips over a line with delay.
+# What a run or a plan costs on a host that is as it should be, whatever the machine: remote
+# commands, beside the one that holds the host, and round trips over a line with delay.
 COMMANDS = 10
 ROUND_TRIPS = 30
 # What a deploy leaves, with owners and modes, but without what Python compiles and when.
