@@ -1,4 +1,4 @@
-"""The accounts that a host's components make, or take over from a run before. Pure."""
+"""The accounts that a host's components create, or take over from an earlier run. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .settings import Settings
 
 
 def accounts(settings: Settings) -> dict[str, str]:
-    """Give the accounts of this host: name -> home."""
+    """Return the accounts of this host: name -> home."""
     found = {}
     if settings.airflow_components:
         found["airflow"] = settings.airflow_home

@@ -11,12 +11,12 @@ EVERYBODY = ("0.0.0.0/0", "::/0")
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether other hosts can't reach an address."""
+    """Return whether other hosts can't reach an address."""
     return address == "localhost" or address.startswith(("127.", "::1"))
 
 
 def is_address(address: str) -> bool:
-    """Tell an address from a name."""
+    """Return whether a text is an address and not a name."""
     try:
         ipaddress.ip_address(address)
     except ValueError:
@@ -25,10 +25,10 @@ def is_address(address: str) -> bool:
 
 
 def bracketed(address: str) -> str:
-    """Write an address as a URL has it."""
+    """Return an address as it is written in a URL."""
     return f"[{address}]" if ":" in address else address
 
 
 def reachable(address: str) -> str:
-    """Give an address at which a service that listens on ``address`` answers on its own host."""
+    """Return an address at which a service that listens on ``address`` answers on its own host."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, bracketed(address))

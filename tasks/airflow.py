@@ -90,7 +90,7 @@ def deploy_database(
     empty: bool = False,
     kept: bool = False,
 ) -> None:
-    """Make the schema and the administrator's login, from one host for all.
+    """Create the schema and the administrator's login, from one host for all.
 
     ``stored`` is what the database holds, as far as that is known; it may be known to be ``empty``.
     One of an older release is backed up before it is migrated, unless the backup is ``kept``
@@ -127,8 +127,8 @@ def deploy_services(
 ) -> None:
     """Run the host's components of Airflow under systemd, and wait until they work.
 
-    Those that it had before and has no more are removed, also where none is left.
-    ``changed`` are steps after which the processes have to start anew.
+    Those that no longer belong on the host are removed, even if none is left.
+    ``changed`` are steps after which the processes have to be restarted.
     """
     settings = of_this_host(settings)
     guard_alone(settings)
@@ -175,24 +175,24 @@ def _all_watched(settings: Settings) -> dict[Component, Watched]:
 
 
 def unit_name(component: Component) -> str:
-    """Give the name of a component's unit."""
+    """Return the name of a component's unit."""
     return f"airflow-{component.name}.service"
 
 
 def unit_path(component: Component) -> str:
-    """Give the file of a component's unit."""
+    """Return the file of a component's unit."""
     return f"/etc/systemd/system/{unit_name(component)}"
 
 
 def _elsewhere(here: Iterable[Component]) -> tuple[Watched, ...]:
-    """Give the units of ours that this host has no more use for."""
+    """Return our units that this host no longer needs."""
     units = {unit_name(component) for component in here}
     gone = every_unit() - units if units else every_unit().union(housekeeping.UNITS)
     return tuple(Watched(unit, "/", ()) for unit in sorted(gone))
 
 
 def every_unit() -> set[str]:
-    """Give the units of all releases' components."""
+    """Return the units of all releases' components."""
     every = {component for release in RELEASES for component in release.components}
     return {unit_name(component) for component in (*every, HEALTH)}
 
@@ -203,7 +203,7 @@ def _watched(component: Component, read: Iterable[str]) -> Watched:
 
 
 def _read(settings: Settings, component: Component) -> dict[str, File]:
-    """Give the files of ours that a component reads."""
+    """Return the files of ours that a component reads."""
     files = {**_library((*IMPORTED, *settings.release.helpers)), **configuration(settings)}
     if component is HEALTH:
         files.update(_library(_SUMMARY))
@@ -213,7 +213,7 @@ def _read(settings: Settings, component: Component) -> dict[str, File]:
 
 
 def unit_text(settings: Settings, component: Component) -> str:
-    """Write the systemd unit of a component."""
+    """Return the systemd unit of a component."""
     beside_web = component.command_beside_web if settings.topology.web_here else None
     command = beside_web or component.command
     high, most = budget.limits(settings, component)
@@ -236,7 +236,7 @@ def unit_text(settings: Settings, component: Component) -> str:
 
 
 def _health(settings: Settings) -> str:
-    """Write the arguments of the health summary: address, port, and what to ask of the others."""
+    """Return the arguments of the health summary: address, port, and what to ask of the others."""
     others = [each for each in settings.airflow_components if each is not HEALTH]
     checks = [[each.name, *question(settings, each)] for each in others]
     where = f"{settings.airflow_web_host} {settings.airflow_health_port}"
@@ -244,12 +244,12 @@ def _health(settings: Settings) -> str:
 
 
 def _library(names: Iterable[str]) -> dict[str, File]:
-    """Give files of ``files/host`` as they are on a host."""
+    """Return files of ``files/host`` as they are on a host."""
     return {f"{ENVIRONMENT}/lib/{name}": File(helper_file(name).read_text()) for name in names}
 
 
 def tools(settings: Settings) -> dict[str, File]:
-    """Give the commands of administrators and of this package, which fit every release."""
+    """Return the commands of administrators and of this package, which fit every release."""
     folders = {"configuration": CONFIGURATION, "environment": ENVIRONMENT, "folder": BACKUPS}
     everybody = {
         f"{ENVIRONMENT}/bin/as-airflow": template("as-airflow", **folders),
@@ -267,14 +267,14 @@ def tools(settings: Settings) -> dict[str, File]:
 
 
 def _canary(settings: Settings) -> dict[str, File]:
-    """Give the DAG that has a task for each worker."""
+    """Return the DAG that has a task for each worker."""
     text = template("verify_workers.py", workers=settings.topology.workers)
     path = f"{settings.airflow_home}/dags/{CANARY}.py"
     return {path: File(text, group="airflow", mode="640")}
 
 
 def configuration(settings: Settings) -> dict[str, File]:
-    """Give Airflow's configuration: path -> file."""
+    """Return Airflow's configuration: path -> file."""
     environment = airflow_cfg.environment_file(airflow_cfg.environment(settings))
     secret = airflow_cfg.secret_environment(settings)
     secrets = airflow_cfg.environment_file(secret)
@@ -302,7 +302,7 @@ def configuration(settings: Settings) -> dict[str, File]:
 
 
 def _webserver_config(settings: Settings) -> dict[str, File]:
-    """Give the user's webserver_config.py, for the web UI and for the commands about logins."""
+    """Return the user's webserver_config.py, for the web UI and for the commands about logins."""
     source, topology = settings.airflow_webserver_config, settings.topology
     web = settings.release.web.name in topology.components
     if source is None or not (web or topology.database_here):
@@ -317,7 +317,7 @@ def _webserver_config_path(settings: Settings) -> str:
 
 
 def question(settings: Settings, component: Component) -> Question:
-    """Give the probe's question whether a component works, with this host's addresses."""
+    """Return the probe's question whether a component works, with this host's addresses."""
     web = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
     flower = f"http://{reachable(settings.airflow_flower_host)}:{settings.airflow_flower_port}"
     health = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_health_port}"
@@ -333,7 +333,7 @@ def question(settings: Settings, component: Component) -> Question:
 
 
 def schema_question(settings: Settings) -> Question:
-    """Give the probe's question whether the database has the release's schema."""
+    """Return the probe's question whether the database has the release's schema."""
     migrations = settings.release.migrations
     return ("schema", *(f"{table}={folder}" for table, folder in migrations.items()))
 
@@ -368,8 +368,8 @@ def _schema_step(settings: Settings, stored: Stored | None) -> str:
     if stored is None or not stored.revisions:
         return f"Create the schema of Airflow {settings.airflow_version}"
     if stored.older(settings.airflow_version):
-        return f"Bring the schema from {stored.schema} to {settings.airflow_version}"
-    return "Bring the schema to the release"
+        return f"Migrate the schema from {stored.schema} to {settings.airflow_version}"
+    return "Migrate the schema to this release"
 
 
 @operation()
@@ -391,7 +391,7 @@ def schema(
     foreseen = empty and not state.is_executing
     answer = "none" if foreseen else ask(questions, stdin=password)[questions[0]]
     if answer == "yes" or can_not_be_asked(answer):
-        host.noop("the schema is the release's")
+        host.noop("the schema is already this release's")
         return
     # The lock lets an end come to what a killed run has started.
     direct = helper("airflow_database.py")
@@ -406,7 +406,7 @@ def schema(
     if answer != "no" or (sentence := have.no_way(version)):
         why = "it can't be asked" if answer != "no" else f"it is of {have.schema}: {sentence}"
         yield StringCommand(
-            "echo", QuoteString(f"the database stays as it is: {why}"), ">&2; false"
+            "echo", QuoteString(f"the database is left as it is: {why}"), ">&2; false"
         )
         return
     yield (
@@ -421,7 +421,7 @@ def schema(
 
 
 _WITH_BACKUP = """made=$({backup}) && {{ {upgrade} || {{
-    echo "the schema could not be changed: the database is put back from $made" >&2
+    echo "the schema could not be changed: restoring the database from $made" >&2
     tar -xOf "$made" database.dump | {direct} restore; false; }}; }}"""
 
 
@@ -432,7 +432,7 @@ def _login_verb(schema: str, login: str) -> str:
 
 @operation()
 def login(script: str, *, questions: tuple[Question, ...], password: str, empty: bool) -> Commands:
-    """Give an administrator a login with this password; who it is stands in the last question."""
+    """Set an administrator's login with this password; the last question names the login."""
     foreseen = empty and not state.is_executing
     answers = dict.fromkeys(questions, "none") if foreseen else ask(questions, stdin=password)
     _, user, email = questions[-1]

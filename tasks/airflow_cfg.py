@@ -19,12 +19,12 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def sections(settings: Settings) -> Sections:
-    """Give airflow.cfg as section -> key -> value; see ``private`` for its secrets."""
+    """Return airflow.cfg as section -> key -> value; see ``private`` for its secrets."""
     return _split(settings)[0]
 
 
 def private(text: str) -> list[str]:
-    """Give the values of an airflow.cfg which no variable of the environment could hold.
+    """Return the values of an airflow.cfg which no variable of the environment could hold.
 
     Secrets are among them: they have no other place.
     """
@@ -39,7 +39,7 @@ def private(text: str) -> list[str]:
 
 
 def render(settings: Settings) -> str:
-    """Write airflow.cfg."""
+    """Return airflow.cfg as text."""
     lines = ["# Managed by pyinfra-airflow: change it in the inventory (airflow_config)."]
     for section, keys in sections(settings).items():
         lines += ["", f"[{section}]"]
@@ -48,7 +48,7 @@ def render(settings: Settings) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Give the environment of every process of Airflow, without any secret."""
+    """Return the environment of every process of Airflow, without any secret."""
     return {
         "AIRFLOW_HOME": settings.airflow_home,
         "AIRFLOW_HOSTNAME": settings.topology.name,
@@ -71,7 +71,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _server_environment(settings: Settings) -> dict[str, str]:
-    """Give what our helpers need for encrypted connections, and past PgBouncer."""
+    """Return what our helpers need for encrypted connections, and past PgBouncer."""
     tls = broker_tls(settings) if settings.airflow_components else {}
     found = {"AIRFLOW_BROKER_TLS": json.dumps(tls)} if tls else {}
     if _checks_certificate(settings):
@@ -83,7 +83,7 @@ def _server_environment(settings: Settings) -> dict[str, str]:
 
 
 def _believed(settings: Settings) -> str:
-    """Say whose X-Forwarded- headers a web server takes: gunicorn and uvicorn both read it."""
+    """Return whose X-Forwarded- headers a web server trusts: gunicorn and uvicorn both read it."""
     if settings.release.web not in settings.airflow_components or not settings.topology.proxies:
         return ""
     addresses = ("127.0.0.1", "::1", *settings.topology.proxies)
@@ -92,7 +92,7 @@ def _believed(settings: Settings) -> str:
 
 
 def secret_environment(settings: Settings) -> dict[str, str]:
-    """Give the part of the environment that holds secrets."""
+    """Return the part of the environment that holds secrets."""
     login = f"{settings.airflow_admin_user}:{settings.secret('airflow_admin_password')}"
     variables = {
         cfg_names.variable(section, key): value
@@ -103,7 +103,7 @@ def secret_environment(settings: Settings) -> dict[str, str]:
 
 
 def reporter_environment(settings: Settings) -> dict[str, str]:
-    """Give what reports have to know on a host without airflow.cfg; it holds secrets."""
+    """Return what reports have to know on a host without airflow.cfg; it holds secrets."""
     smtp = settings.airflow_config.get("smtp", {})
     return {
         "AIRFLOW_HOSTNAME": settings.topology.name,
@@ -137,7 +137,7 @@ def _set(**variables: str) -> dict[str, str]:
 
 
 def environment_file(variables: Mapping[str, str]) -> str:
-    """Write an environment file that systemd and a shell read alike."""
+    """Return an environment file that systemd and a shell read alike."""
     return "".join(f'{name}="{_shell_escaped(value)}"\n' for name, value in variables.items())
 
 
@@ -160,7 +160,7 @@ def _split(settings: Settings) -> tuple[Sections, Sections]:
 
 
 def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
-    """Give each (section, key) its value: the last source that sets it wins."""
+    """Return the value of each (section, key): the last source that sets it wins."""
     release = settings.release
     meanings = _meanings(settings)
     ours = {
@@ -175,7 +175,7 @@ def _values(settings: Settings) -> dict[tuple[str, str], Scalar]:
 
 
 def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
-    """Give each value by what it means, and None for one that is left to Airflow.
+    """Return each value by what it means, and None for one that is left to Airflow.
 
     The release knows the names and which it has.
     """
@@ -225,12 +225,12 @@ def _meanings(settings: Settings) -> dict[str, Callable[[], Scalar | None]]:
 
 
 def base_url(settings: Settings) -> str:
-    """Give the URL of the web UI, as links name it."""
+    """Return the URL of the web UI, as links name it."""
     return settings.airflow_base_url or settings.topology.proxy_url or _web_url(settings)
 
 
 def api_url(settings: Settings) -> str:
-    """Give the URL of the web UI, as this host's processes reach it."""
+    """Return the URL of the web UI, as this host's processes reach it."""
     here = f"http://{reachable(settings.airflow_web_host)}:{settings.airflow_web_port}"
     serves = settings.release.web in settings.airflow_components
     return settings.airflow_api_url or (here if serves else _web_url(settings))
@@ -242,7 +242,7 @@ def _web_url(settings: Settings) -> str:
 
 
 def database_url(settings: Settings, form: str, database: Database) -> str:
-    """Give the URL of a database; it holds a password."""
+    """Return the URL of a database; it holds a password."""
     return with_tls(settings, _plain_url(settings, form, database))
 
 
@@ -271,7 +271,7 @@ def _checks_certificate(settings: Settings) -> bool:
 
 
 def _async_database_url(settings: Settings) -> str | None:
-    """Give the URL for asyncpg, where Airflow's own would hand it words that only libpq knows."""
+    """Return the URL for asyncpg, where Airflow's own would hand it words that only libpq knows."""
     if settings.sslmode is None:
         return None
     form = settings.release.database_url.replace("psycopg2", "asyncpg")
@@ -284,7 +284,7 @@ def _results(settings: Settings) -> str:
 
 
 def broker_url(settings: Settings) -> str:
-    """Give the URL of the broker; it holds a password."""
+    """Return the URL of the broker; it holds a password."""
     release, broker = settings.release, settings.servers[settings.broker]
     form = release.redis_url if broker.name == "redis" else release.broker_url
     url = form.format(
@@ -299,7 +299,7 @@ def broker_url(settings: Settings) -> str:
 
 
 def broker_tls(settings: Settings) -> dict[str, Any]:
-    """Give Celery's ``broker_use_ssl``, by the names that the broker's client has for it."""
+    """Return Celery's ``broker_use_ssl``, by the names that the broker's client has for it."""
     broker = settings.broker
     if not settings.servers[broker].tls:
         return {}

@@ -15,7 +15,7 @@ from .operations import Commands
 from .settings import ENVIRONMENT, Settings
 
 LENT = "/var/backups/airflow-lent"
-"""Where a backup is on a host while the user of SSH, and nobody else, reads or writes it."""
+"""Where a backup is on a host while the SSH user, and nobody else, reads or writes it."""
 
 
 @deploy("Backup")
@@ -29,9 +29,9 @@ def deploy_backup(settings: Settings | None = None) -> None:
         return
     folder = settings.airflow_backup_folder or _folder()
     made = backed_up(name="Back up Airflow")
-    lent(name="Lend the backup to the user of SSH", made=made)
+    lent(name="Let the SSH user read the backup", made=made)
     fetched(name=f"Fetch the backup to {folder}", folder=folder, made=made, _sudo=False)
-    taken_back(name="Take the lent backup back")
+    taken_back(name="Remove the SSH user's copy of the backup")
 
 
 def _folder() -> Path:
@@ -50,13 +50,13 @@ def backed_up(release: str = "") -> Commands:
 
 @operation()
 def folder_to_lend() -> Commands:
-    """Make a folder that the user of SSH alone may use."""
+    """Create a folder that only the SSH user may use."""
     yield f'rm -rf {LENT} && install -d -m 700 -o "${{SUDO_USER:-root}}" {LENT}'
 
 
 @operation()
 def lent(made: OperationMeta) -> Commands:
-    """Give the user of SSH a copy of a backup: by sudo pyinfra would make it everybody's."""
+    """Copy a backup for the SSH user alone: with sudo, pyinfra would make it world-readable."""
     for line in made.stderr_lines if made.is_complete() else ():
         host.log(line, logger.warning)
     yield from folder_to_lend._inner()

@@ -1,6 +1,6 @@
-"""How a host's memory is shared out. Pure: what a machine has and what runs there in, numbers out.
+"""How a host's memory is divided. Pure: from what a machine has and what runs there to numbers.
 
-The components' figures stand in the table of releases, those of servers in theirs; every number
+The components' figures are in the table of releases, those of servers in theirs; every number
 here is MiB.
 """
 
@@ -35,7 +35,7 @@ class Machine:
 
 
 def fitted(settings: Settings, machine: Machine) -> Settings:
-    """Give what the settings leave open the numbers that fit ``machine``.
+    """Fill in what the settings leave open with numbers that fit ``machine``.
 
     SettingsError has the sum when the host can't hold its components.
     """
@@ -59,7 +59,7 @@ def fitted(settings: Settings, machine: Machine) -> Settings:
 
 
 def needs(settings: Settings) -> dict[str, int]:
-    """Say what the host's components take with these settings: name -> MiB, the system first."""
+    """Return what the host's components take with these settings: name -> MiB, the system first."""
     here = [each for each in servers.EVERY if each.group in settings.topology.components]
     more = {servers.POSTGRESQL: settings.postgresql_shared_buffers or 0}
     return {
@@ -70,7 +70,7 @@ def needs(settings: Settings) -> dict[str, int]:
 
 
 def limits(settings: Settings, component: Component) -> tuple[int, int]:
-    """Give ``MemoryHigh`` and ``MemoryMax`` of a component's unit.
+    """Return ``MemoryHigh`` and ``MemoryMax`` of a component's unit.
 
     They are there against leaks, far above what it takes. A worker has what the others leave.
     """
@@ -132,7 +132,7 @@ def _swap(need: int, machine: Machine, most: int) -> int:
 
 
 def _check(settings: Settings, machine: Machine, most: int) -> None:
-    """Refuse what would be killed for want of memory."""
+    """Refuse what would be killed for lack of memory."""
     parts = needs(settings)
     need = sum(parts.values())
     swap = min(machine.swap + (settings.airflow_swap or 0), most)

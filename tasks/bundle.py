@@ -32,7 +32,7 @@ class Bundle:
         return self.folder / "wheels"
 
     def debs(self, distribution: str) -> Path:
-        """Give the folder of the .deb files for ``distribution``, such as ``Debian 12``."""
+        """Return the folder of the .deb files for ``distribution``, such as ``Debian 12``."""
         return self.folder / "debs" / distribution.lower().replace(" ", "-")
 
     def missing(self, distribution: str, packages: Collection[str]) -> list[str]:

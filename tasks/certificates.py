@@ -37,12 +37,12 @@ class Pair(NamedTuple):
 
 
 def folder(secrets_file: Path) -> Path:
-    """Give the folder of the certificates that belongs to a file of secrets."""
+    """Return the folder of the certificates that belongs to a file of secrets."""
     return secrets_file.with_name(f"{secrets_file.stem}-tls")
 
 
 def authority(folder: Path) -> Pair:
-    """Give the authority that ``folder`` keeps, made when there is none."""
+    """Return the authority that ``folder`` keeps, made when there is none."""
     pair = Pair(folder / "ca.crt", folder / "ca.key")
     with locked(folder):
         if not pair.key.exists():
@@ -61,7 +61,7 @@ def authority(folder: Path) -> Pair:
 
 
 def issued(folder: Path, name: str, addresses: Iterable[str]) -> Pair:
-    """Give a certificate for ``addresses`` by the authority of ``folder``.
+    """Return a certificate for ``addresses`` by the authority of ``folder``.
 
     The one that is kept serves until its addresses change or its end is near.
     """
@@ -86,7 +86,7 @@ def issued(folder: Path, name: str, addresses: Iterable[str]) -> Pair:
 
 
 def refusal(server: str, certificate: Path | None, key: Path | None) -> str | None:
-    """Say why a server can't have the certificate and the key that its settings give it."""
+    """Return why a server can't have the certificate and the key that its settings give it."""
     name = f"{server}_certificate"
     if certificate is None and key is None:
         return None
@@ -97,7 +97,7 @@ def refusal(server: str, certificate: Path | None, key: Path | None) -> str | No
 
 
 def unfit(certificate: Path, key: Path) -> str | None:
-    """Say why a certificate can't be used with a key, if it can't."""
+    """Return why a certificate can't be used with a key, if it can't."""
     try:
         read = _certificate(certificate)
         own = _key(key)

@@ -30,7 +30,7 @@ def variable(section: str, key: str) -> str:
 
 
 def unusable(config: Config) -> str | None:
-    """Say what airflow.cfg can't hold of ``config``, if anything."""
+    """Return what airflow.cfg can't hold of ``config``, if anything."""
     return next(_unusable(config), None)
 
 
@@ -47,7 +47,7 @@ def _unusable(config: Config) -> Iterator[str]:
 
 
 def lost(config: Config, *, python_2: bool) -> str | None:
-    """Say which secret Airflow would not find where it has to stand, if any."""
+    """Return which secret Airflow would not find where it has to stand, if any."""
     names = Counter(_alike(section, key) for section, keys in config.items() for key in keys)
     for section, keys in config.items():
         for key, value in keys.items():

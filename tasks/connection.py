@@ -26,7 +26,7 @@ _OPENS_WITHIN = 10
 
 
 def _client() -> Any:
-    """Give paramiko's client; other connectors than SSH have none."""
+    """Return paramiko's client; other connectors than SSH have none."""
     return getattr(host.connector, "client", None)
 
 
@@ -39,7 +39,7 @@ def send_at_once() -> None:
 
 
 def connects_anew() -> bool:
-    """Tell whether a new connection of this kind can be made; those without SSH need none."""
+    """Return whether a new connection of this kind can be made; those without SSH need none."""
     if not _client():
         return True
     another: Any = type(host.connector)(host.connector.state, host.connector.host)
@@ -64,15 +64,15 @@ def channel_to(address: str, port: int) -> Any:
         )
     if host.connector_cls.__name__ == "LocalConnector":
         return None
-    raise OSError("this connector has no way through the host")
+    raise OSError("this connector can't forward connections through the host")
 
 
 @operation()
 def held() -> Commands:
-    """Hold the host for this run alone, and fail when another run does.
+    """Lock the host for this run, and fail if another run has locked it.
 
-    The lock is a process at the other end of this connection: it ends with it, however that ends.
-    A deploy that is part of another one finds the host held already.
+    The lock is a process at the other end of this connection and ends with it, however that
+    happens. A deploy that is part of another one finds the host held already.
     """
     ours = _KEPT in host.connector_data
     holder = _lock() if state.is_executing and _client() and not ours else None
@@ -84,7 +84,7 @@ def held() -> Commands:
 
 
 def _lock() -> str | None:
-    """Take the lock and keep it for the connection's life, or give who has it."""
+    """Take the lock and keep it for the connection's life, or return who holds it."""
     me = f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
     # Opened for reading: in a folder that all may write to, Linux lets nobody, not even root,
     # create a file over somebody else's.

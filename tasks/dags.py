@@ -32,11 +32,11 @@ _LINE = 48_000
 
 @deploy("DAGs")
 def deploy_dags(settings: Settings | None = None, *, checked: bool = False) -> list[OperationMeta]:
-    """Deliver plugins and DAGs to a host, of those settings that are set; see the README.
+    """Deliver plugins and DAGs to a host, as far as their settings are set.
 
-    DAG files that Airflow can't import are told with their traceback, or refused unless they were
-    ``checked`` before; they may import what the plugins bring. Gives the operations after which
-    Airflow's processes have to start anew.
+    DAG files that Airflow can't import are reported with their traceback, or refused unless they
+    were ``checked`` before; they may import what the plugins bring. Return the operations after
+    which Airflow's processes have to be restarted.
     """
     settings = Settings.of(host, settings)
     dags, plugins = _folders(settings)
@@ -55,12 +55,12 @@ def deploy_dags(settings: Settings | None = None, *, checked: bool = False) -> l
 
 @deploy("DAGs")
 def deploy_dags_check(settings: Settings) -> None:
-    """Refuse DAG files that don't import, before the first change, with what the host has."""
+    """Refuse DAG files that don't import on the host as it is, before the first change."""
     _check(settings)
 
 
 def _check(settings: Settings) -> None:
-    """Bring the repository's commit beside the one that is used, and look at what is to be."""
+    """Fetch the repository's commit next to the one in use, and check the new DAG files."""
     dags, plugins = _folders(settings)
     if _has_clone(settings):
         repository.fetch(settings)
@@ -118,7 +118,7 @@ class Delivery:
 
 
 def local_files(source: Path) -> dict[str, Path]:
-    """Give the files below ``source`` that are delivered, by their paths in it."""
+    """Return the files below ``source`` that are delivered, by their paths in it."""
     every = {file.relative_to(source): file for file in sorted(source.rglob("*"))}
     if odd := [path for path in every if "\n" in str(path)]:
         raise SettingsError(f"{source} has a file with a line break in its name: {str(odd[0])!r}")
@@ -247,8 +247,8 @@ def importable(
     if errors is None or errors:
         _tell(errors, copies)
         yield (
-            "echo \"DAG files don't import, so none is replaced: mend them, or let"
-            " airflow_dags_check be 'report'\" >&2; false"
+            "echo \"DAG files don't import, so none was replaced: fix them, or set"
+            " airflow_dags_check to 'report'\" >&2; false"
         )
 
 
@@ -267,14 +267,14 @@ def imported(path: str, *, changed: Sequence[OperationMeta]) -> Commands:
         return
     if state.is_executing:
         _tell(host.get_fact(DagImports, folder=path), {})
-    host.noop("importing changes nothing")
+    host.noop("importing DAG files changes nothing")
     yield from ()
 
 
 def _tell(errors: Mapping[str, str] | None, copies: Mapping[str, str]) -> None:
-    """Print which files don't import, by the paths that the copies are of."""
+    """Print which files don't import, by their original paths."""
     if errors is None:
-        host.log("Airflow could not be asked which DAG files import", logger.warning)
+        host.log("Airflow could not say which DAG files import", logger.warning)
         return
     for file in sorted(errors):
         text = f"{file} does not import:\n{errors[file]}"

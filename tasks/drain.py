@@ -1,4 +1,4 @@
-"""Let a host's Celery worker finish what it runs, and stop it: before a reboot, or its removal."""
+"""Let a host's Celery worker finish its tasks, and stop it: before a reboot or its removal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .settings import Settings
 def deploy_drain(settings: Settings | None = None) -> None:
     """Drain the host's worker and stop it; does nothing on a host without one.
 
-    No task is killed: when some still run after ``airflow_drain_timeout`` the step names them and
-    fails, and the worker goes on with them and takes no others. ``deploy_services`` starts a
+    No task is killed: if some still run after ``airflow_drain_timeout``, the step fails and names
+    them, and the worker continues with them but takes no others. ``deploy_services`` starts a
     stopped worker again.
     """
     settings = Settings.of(host, settings)
@@ -38,7 +38,7 @@ def deploy_drain(settings: Settings | None = None) -> None:
 def drained(watched: Watched, queues: Sequence[str], within: int) -> Commands:
     """Stop a worker once it has no task any more."""
     if not look(Units, watched=(watched,)).get(watched.unit, NO_UNIT).active:
-        host.noop(f"{watched.unit} does not run")
+        host.noop(f"{watched.unit} is not running")
         return
     yield StringCommand(helper("airflow_drain.py"), str(within), *map(QuoteString, queues))
     yield f"systemctl stop {watched.unit}"

@@ -1,4 +1,4 @@
-"""What pyinfra can't ask yet. No fact here fails: what can't be known is an empty answer.
+"""Facts that pyinfra lacks. None of them fails: what can't be known is an empty answer.
 
 Each command is a round trip, so a fact answers for many files, units or parts at once.
 """
@@ -29,7 +29,7 @@ REPORT = "airflow-report.conf"
 
 
 def helper(script: str) -> str:
-    """Give the command that runs a file of ``files/host`` with Airflow's Python and environment."""
+    """Return the command to run a file of ``files/host`` with Airflow's Python and environment."""
     return f"{AS_AIRFLOW} python {ENVIRONMENT}/lib/{script}"
 
 
@@ -576,7 +576,7 @@ echo "${word:-no}"
 
 
 def scraping(scrape: Scrape, within: int) -> StringCommand:
-    """Give the command that looks at metrics for so many seconds, and prints a word.
+    """Return the command that looks at metrics for so many seconds, and prints a word.
 
     It is yes, no when nothing answers, and unknown when the sign is not there.
     """

@@ -1,4 +1,4 @@
-"""Bring the secrets that hosts have back to this machine, where its own file is lost or older."""
+"""Fetch the hosts' secrets to this machine if its own file is lost or out of date."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SECRETS = f"{CONFIGURATION}/secrets.env"
 
 @deploy("Secrets")
 def deploy_secrets_fetch(settings: Settings | None = None) -> None:
-    """Bring the generated secrets of an inventory's hosts into its file of secrets.
+    """Fetch the generated secrets of an inventory's hosts into its file of secrets.
 
-    They come over SSH, as root reads them, and are never shown; the file's former contents stay
-    beside it. Secrets that the inventory gives are left to it. SettingsError where hosts disagree,
-    and where none has any.
+    They come over SSH, as root reads them, and are never shown; the file's previous contents are
+    kept next to it. Secrets that the inventory sets are left alone. SettingsError if hosts
+    disagree, or if none has any.
     """
     settings = Settings.of(host, settings)
     file = settings.secrets_file(host)
@@ -37,9 +37,9 @@ def deploy_secrets_fetch(settings: Settings | None = None) -> None:
     generated = {name for name in found if secrets.kept(file, name) == settings.secret(name)}
     for name in sorted(found.keys() - generated):
         if found[name] != settings.secret(name):
-            host.log(f"{name} is given, and is not what the hosts have", logger.warning)
+            host.log(f"{name} is set, but differs from what the hosts have", logger.warning)
     kept(
-        name=f"Keep the hosts' secrets in {file}",
+        name=f"Save the hosts' secrets in {file}",
         file=file,
         values={name: SecretStr(found[name]) for name in generated},
     )
@@ -59,7 +59,7 @@ def _replaced(file: Path, values: Mapping[str, SecretStr]) -> None:
 
 
 def _agreed(file: Path) -> dict[str, str]:
-    """Give what the hosts whose secrets are kept in ``file`` have, if they agree."""
+    """Return what the hosts whose secrets are kept in ``file`` have, if they agree."""
     hosts = [each for each in state.inventory.get_active_hosts() if _file(each) == file]
     by_host = {each.name: read(_text(each)) for each in sorted(hosts, key=lambda each: each.name)}
     values: dict[str, dict[str, list[str]]] = {}
@@ -95,7 +95,7 @@ def _text(each: Host) -> str:
 
 
 def read(text: str) -> dict[str, str]:
-    """Give the secrets that an environment file of ours holds, by the names of their settings."""
+    """Return the secrets that an environment file of ours holds, by the names of their settings."""
     pairs = re.findall(r'^(\w+)="(.*)"$', text, re.MULTILINE)
     variables = {name: re.sub(r"\\(.)", r"\1", value) for name, value in pairs}
     meant = {meaning: _meant(variables, meaning) for meaning in _OF_MEANINGS}
@@ -124,7 +124,7 @@ def _meant(variables: Mapping[str, str], meaning: str) -> str:
 
 
 def _results(meant: Mapping[str, str]) -> str:
-    """Give the URL of the results where they have a login of their own."""
+    """Return the URL of the results where they have a login of their own."""
     urls = [urlsplit(meant[name]) for name in ("result_backend", "database_url")]
     return meant["result_backend"] if urls[0].username != urls[1].username else ""
 

@@ -32,7 +32,7 @@ _NAMED = 5
 
 
 def findings(sites: Mapping[str, Site], *, replacing: bool = False) -> list[str]:
-    """Say everything for which a run on ``sites``, by the names of the hosts, is refused.
+    """Return every reason to refuse a run on ``sites``, which are by host name.
 
     With ``replacing`` there is consent to lose what the database holds, with its key.
     """
@@ -48,7 +48,7 @@ def findings(sites: Mapping[str, Site], *, replacing: bool = False) -> list[str]
 
 
 def removals(sites: Mapping[str, Site]) -> list[str]:
-    """Say why an uninstall on ``sites`` is refused: it would remove what is not ours."""
+    """Return why an uninstall on ``sites`` is refused: it would remove what is not ours."""
     return [sentence for name, site in sites.items() for sentence in _removals(name, site)]
 
 
@@ -60,18 +60,19 @@ def _removals(name: str, site: Site) -> Iterator[str]:
     foreign += [path for path in seen.files if data]
     if foreign:
         yield (
-            f"{name} has files in this package's places that it has not put there"
+            f"{name} has files in this package's folders that it did not put there"
             f" ({_listed(foreign)}): move them away first"
         )
     if data and not seen.ours and (seen.folders or seen.databases or seen.nodes):
         yield (
-            f"{name} has nothing of this package, so that airflow_uninstall_data would remove what"
-            " is somebody's: take the host out of the inventory, or leave the setting out"
+            f"{name} has nothing that this package set up, so airflow_uninstall_data would"
+            " remove someone else's data: take the host out of the inventory, or leave the"
+            " setting out"
         )
 
 
 def _others(seen: Seen) -> Iterator[tuple[str, str]]:
-    """Give what in the folders of ours is not from this package: folder and name."""
+    """Return what in the folders of ours is not from this package: folder and name."""
     for path, ours in _OURS.items():
         yield from ((path, each) for each in seen.entries.get(path, ()) if not ours.fullmatch(each))
 
@@ -98,13 +99,13 @@ def _of_host(name: str, site: Site) -> Iterator[str]:
 def _other_airflow(name: str, seen: Seen) -> Iterator[str]:
     if seen.processes:
         yield (
-            f"{name} has an Airflow of its own that runs ({described(seen)}): two on one host harm"
-            " each other, so stop and disable that first, or deploy to another host"
+            f"{name} already runs another Airflow ({described(seen)}): two on one host interfere"
+            " with each other, so stop and disable it first, or deploy to another host"
         )
 
 
 def described(seen: Seen) -> str:
-    """Say in a few words what another Airflow is."""
+    """Describe another Airflow in a few words."""
     homes = [process.home for process in seen.processes if process.home != "-"]
     units = [unit.rpartition("/")[2] for unit in seen.units]
     parts = (
@@ -133,15 +134,15 @@ def _accounts(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     for account, login in seen.accounts.items():
         if not login.shell.endswith(_NO_SHELLS):
             yield (
-                f"{name} has an account {account} that somebody logs in to (number {login.number},"
-                f" shell {login.shell}), and this package needs one of that name for itself: rename"
-                " it, or deploy to another host"
+                f"{name} has an account {account} that someone logs in to (UID {login.number},"
+                f" shell {login.shell}), and this package needs that name for its own account:"
+                " rename it, or deploy to another host"
             )
         elif login.used and login.home != homes[account] and not seen.processes:
             keep = f", or set airflow_home to {login.home}" if account == "airflow" else ""
             yield (
                 f"{name} has an account {account} whose home {login.home} can't become"
-                f" {homes[account]} while it is in use ({login.used}): stop that{keep}"
+                f" {homes[account]} while it is in use ({login.used}): stop it{keep}"
             )
 
 
@@ -152,9 +153,9 @@ def _units(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     others = [unit for unit in seen.units if "/airflow-" not in unit]
     if seen.units and not settings.airflow_adopt:
         yield (
-            f"{name} has units of an Airflow that this package has not made"
-            f" ({_listed(seen.units)}): disable and remove them, or {_ADOPT}; those with a name of"
-            " ours are then replaced, and copies kept"
+            f"{name} has units of an Airflow that this package did not set up"
+            f" ({_listed(seen.units)}): disable and remove them, or {_ADOPT}; units with the same"
+            " names are then replaced, and copies kept"
         )
     elif others:
         yield f"{name} has units of another Airflow ({_listed(others)}): disable and remove them"
@@ -173,13 +174,13 @@ def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
                 "" if each.unit == "-" else f" of {each.unit}"
             )
             yield (
-                f"port {port} of {name} is taken by another program ({by}): stop that, or set"
+                f"port {port} of {name} is in use by another program ({by}): stop it, or set"
                 f" {endpoint.setting} to another port"
             )
 
 
 def _may_listen(listener: Listener, endpoint: Endpoint, seen: Seen) -> bool:
-    """Tell whether a unit is the one that a port is for, or one of ours that may leave it."""
+    """Return whether a unit is the one that a port is for, or one of ours that may leave it."""
     units = UNITS if seen.current or seen.marked else endpoint.units
     return listener.unit.startswith(units)
 
@@ -195,8 +196,8 @@ def _node(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
 def _silent_cluster(name: str, seen: Seen) -> Iterator[str]:
     if seen.cluster == "other" and seen.unknown:
         yield (
-            f"{name} has a PostgreSQL that this package has not made, and what it holds can't be"
-            f" known ({seen.unknown}): start it, or name another by postgresql_url"
+            f"{name} has a PostgreSQL that this package did not set up, and its contents can't be"
+            f" read ({seen.unknown}): start it, or set postgresql_url to another"
         )
 
 
@@ -208,19 +209,19 @@ def _servers(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     node = settings.rabbitmq_node_name in seen.nodes and not _named(settings)
     if "rabbitmq" in here and node and seen.broker == "other":
         yield (
-            f"{name} has a RabbitMQ that this package has not configured: use it as an external"
-            f" broker by rabbitmq_url, which changes nothing in it, or {_ADOPT}"
+            f"{name} has a RabbitMQ that this package did not configure: use it as an external"
+            f" broker with rabbitmq_url, which leaves it unchanged, or {_ADOPT}"
         )
     if PGBOUNCER.group in here and seen.pool == "other":
         yield (
-            f"{name} has a PgBouncer that this package has not configured: leave the group"
-            f" pgbouncer out, or {_ADOPT}, and its configuration is then replaced"
+            f"{name} has a PgBouncer that this package did not configure: leave the group"
+            f" pgbouncer out, or {_ADOPT}; its configuration is then replaced"
         )
     if "postgresql" in here and seen.cluster == "other" and others:
         yield (
-            f"{name} has a PostgreSQL with databases of others ({_listed(others)}): use it as an"
-            f" external server by postgresql_url, which changes nothing in it, or {_ADOPT}; its"
-            " settings and addresses then follow the inventory"
+            f"{name} has a PostgreSQL that also has other databases ({_listed(others)}): use it"
+            " as an external server with postgresql_url, which leaves it unchanged, or"
+            f" {_ADOPT}; its settings and addresses then follow the inventory"
         )
 
 
@@ -236,8 +237,8 @@ def _home(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     owner = seen.folders.get(home, "airflow")
     if f"{home}/airflow.cfg" in seen.files:
         yield (
-            f"{name} has a {home}/airflow.cfg that this package has not written, with the Fernet"
-            " key and the passwords of its Airflow: set airflow_home to another folder, or give"
+            f"{name} has a {home}/airflow.cfg that this package did not write, with the Fernet key"
+            " and the passwords of another Airflow: set airflow_home to another folder, or set"
             f" that key as {KEY} and {_ADOPT}, which keeps a copy"
         )
     elif owner != "airflow":
@@ -258,7 +259,7 @@ def _folders(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
         )
     if others := [f"{path}/{each}" for path, each in _others(seen)]:
         yield (
-            f"{name} has files in this package's folders that it has not put there"
+            f"{name} has files in this package's folders that it did not put there"
             f" ({_listed(others)}): move them away, or {_ADOPT}"
         )
 
@@ -281,7 +282,7 @@ def _keys(sites: Mapping[str, Site]) -> list[str]:
 
 
 def _only_marks(sites: Mapping[str, Site]) -> bool:
-    """Tell whether a first run has come no further than to its marks: no key is in use yet."""
+    """Return whether a first run has come no further than to its marks: no key is in use yet."""
     seen = [site.seen for site in sites.values() if site.holds_database]
     used = any(each.unknown or (each.stored and each.stored.used) for each in seen)
     return bool(seen) and not used and not any(s.seen.in_use for s in sites.values())
@@ -297,18 +298,18 @@ def _strangers(sites: Mapping[str, Site], ours: frozenset[str]) -> list[str]:
 def _other_key(name: str, site: Site) -> str:
     if KEY in site.generated:
         return (
-            f"{name} has another Fernet key than this machine ({site.secrets_file} was missing, or"
-            " is older or newer): copy the file of whoever deployed it here, or run"
+            f"{name} has a different Fernet key from this machine ({site.secrets_file} was"
+            " missing, or is older or newer): get that file from whoever deployed the host, or run"
             " tasks.deploy_secrets_fetch; only tasks.deploy_fernet_key_rotation makes a new key"
         )
     return (
-        f"{KEY} is not the key of {name}, which opens what is stored there: set it to that one, or"
+        f"{KEY} is not the key of {name}, which decrypts what is stored there: set it to that, or"
         ' to "NEW,OLD" and rotate'
     )
 
 
 def _other_file(site: Site) -> bool:
-    """Tell whether not one of several secrets is the one with which a host was deployed."""
+    """Return whether a host was deployed with none of several secrets."""
     before = dict(pair.split(":") for pair in site.seen.marked.get("secrets", "").split())
     both = [name for name in before.keys() & site.generated.keys() if name != KEY]
     return len(both) > 1 and all(before[name] != site.generated[name] for name in both)
@@ -316,15 +317,15 @@ def _other_file(site: Site) -> bool:
 
 def _other_secrets(name: str, site: Site) -> str:
     return (
-        f"{name} was deployed with other passwords and keys than those in {site.secrets_file}: copy"
-        " the file of whoever deployed it here, or run tasks.deploy_secrets_fetch"
+        f"{name} was deployed with passwords and keys other than those in {site.secrets_file}: get"
+        " that file from whoever deployed the host, or run tasks.deploy_secrets_fetch"
     )
 
 
 def _locked(locked: list[str], every: int) -> str:
     return (
-        f"{len(locked)} of {every} stored secrets can't be opened with {KEY} ({_listed(locked)}):"
-        ' give the key that has written them too ("THIS,THAT"), or remove them from Airflow'
+        f"{len(locked)} of {every} stored secrets don't decrypt with {KEY} ({_listed(locked)}):"
+        ' add the key that encrypted them ("THIS,THAT"), or remove them from Airflow'
     )
 
 
@@ -337,8 +338,8 @@ def _of_database(
     ours = used or seen.cluster == "ours"
     if seen.unknown and "postgresql" in settings.foreign and not ours:
         yield (
-            f"{where} can't be asked what it holds ({seen.unknown}): have it answer {name}, or"
-            " install postgresql-client there if SSH may not forward connections"
+            f"{where} can't be asked for its contents ({seen.unknown}): make it reachable from"
+            f" {name}, or install postgresql-client there if SSH forwarding is not allowed"
         )
     if seen.stored is None:
         return
@@ -350,14 +351,14 @@ def _of_database(
     consent = replacing or settings.airflow_adopt or seen.processes
     if seen.stored.used and not proven and not consent:
         yield (
-            f"{where} is used by an Airflow that this package has not made ({seen.stored}): set"
+            f"{where} is used by an Airflow that this package did not set up ({seen.stored}): set"
             f" postgresql_database to another, or {_ADOPT}; it is backed up before its schema"
             " changes"
         )
 
 
 def _uses(seen: Seen, settings: Settings) -> bool:
-    """Tell whether a host's Airflow of ours has used the wanted database before."""
+    """Return whether a host's Airflow of ours has used the wanted database before."""
     if "database" in seen.marked:
         return seen.marked["database"] == database(settings)
     return bool(seen.current)
@@ -370,7 +371,7 @@ def database(settings: Settings) -> str:
 
 
 def _newer_than_the_table(settings: Settings, sites: Mapping[str, Site]) -> bool:
-    """Tell whether a release runs already whose migrations the table can't know yet."""
+    """Return whether a release runs already whose migrations the table can't know yet."""
     runs = settings.airflow_version in (site.seen.current for site in sites.values())
     return runs and not schemas.has(settings.airflow_version)
 
@@ -395,8 +396,8 @@ def _other_scheduler(where: str, sites: Mapping[str, Site], seen: Seen) -> Itera
     others = [job for job in jobs if not (deployed and _is_ours(job, names))]
     if others and not seen.processes:
         yield (
-            f"{where} is in use by another Airflow ({_listed(map(str, others))}): stop that, or set"
-            " postgresql_database to another; what has just ended counts for a minute"
+            f"{where} is in use by another Airflow ({_listed(map(str, others))}): stop it, or set"
+            " postgresql_database to another; one that has just stopped counts for another minute"
         )
 
 

@@ -1,4 +1,4 @@
-"""Close ports to those who don't need them, by nftables rules in a table of their own.
+"""Close ports to hosts that don't need them, with nftables rules in their own table.
 
 By itself that is about the ports between hosts alone: the broker, the servers of task logs and a
 web UI behind a proxy. None of them asks from where it is asked, and Airflow 1's log server not even
@@ -52,15 +52,15 @@ _BACK_AFTER = 60
 
 @deploy("Firewall")
 def deploy_firewall(settings: Settings | None = None, *, leaving: Collection[Server] = ()) -> None:
-    """Let only the inventory's hosts to the ports that they need.
+    """Let only the inventory's hosts reach the ports that they need.
 
-    On a single host there is none of them: nothing is done unless ``firewall`` closes all others.
+    A single host has no such ports: nothing is done unless ``firewall`` closes all others.
     The ports of servers that are ``leaving`` stay guarded until ``deploy_less_guard``.
     """
     settings = with_servers(Settings.of(host, settings), leaving)
     if not any((allowed(settings), allowed(settings, "udp"), settings.firewall)):
         if look(HostSystem).firewall:
-            absent(name="Open the ports that were closed")
+            absent(name="Remove the firewall rules")
         return
     packages(name="Install nftables", packages=releases.APT["firewall"], debs=debs_here(settings))
     ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
@@ -69,7 +69,7 @@ def deploy_firewall(settings: Settings | None = None, *, leaving: Collection[Ser
     texts = {FIREWALL_RULES: rules, _UNIT_FILE: unit}
     place({_UNIT_FILE: File(unit)})
     if settings.firewall:
-        tried(name="Close all other ports, if SSH stays open", rules=rules)
+        tried(name="Close all other ports, keeping SSH open", rules=rules)
     else:
         place({FIREWALL_RULES: File(rules)})
     ran = running(name="Load the rules", watched=_WATCHED, texts=texts)
@@ -97,14 +97,14 @@ def with_servers(settings: Settings, more: Collection[Server]) -> Settings:
 
 @deploy("Firewall")
 def deploy_less_guard(settings: Settings, gone: Collection[Server]) -> None:
-    """Drop the rules for the ports of servers that are ``gone``, unless they still run."""
+    """Remove the rules for the ports of servers that are ``gone``, unless they still run."""
     guarded = with_servers(settings, gone)
     if allowed(guarded) == allowed(settings):
         return
     needed = any((allowed(settings), allowed(settings, "udp"), settings.firewall))
     ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
     rules_fewer(
-        name="Drop the rules of servers that have stopped",
+        name="Remove the rules of servers that have stopped",
         rules=rules_text(settings, ssh_ports) if needed else "",
         ports=tuple(port(settings, setting) for each in gone for setting in each.ports),
     )
@@ -120,7 +120,7 @@ def _guarded_units() -> list[str]:
 
 
 def rules_text(settings: Settings, ssh_ports: Collection[int]) -> str:
-    """Write the rules."""
+    """Return the rules."""
     ports = allowed(settings)
     return template(
         "airflow-firewall.nft",
@@ -150,7 +150,7 @@ def allowed(settings: Settings, protocol: str = "tcp") -> dict[int, list[str]]:
 
 
 def _family(address: str) -> str:
-    """Give nft's word for an address; it looks a name up for IPv4."""
+    """Return nft's word for an address; it looks a name up for IPv4."""
     try:
         return "ip" if ipaddress.ip_network(address, strict=False).version == 4 else "ip6"
     except ValueError:
@@ -167,7 +167,7 @@ def tried(rules: str) -> Commands:
     wanted = File(rules)
     have = look(Paths, paths=(FIREWALL_RULES,)).get(FIREWALL_RULES)
     if have == Found(wanted.user, wanted.group, wanted.mode, sha256=digest(rules)):
-        host.noop("these rules have been tried")
+        host.noop("these rules are already in place")
         return
     yield from kept(FIREWALL_RULES, wanted, have)
     yield from written(NEW_RULES, wanted, None)
@@ -181,7 +181,7 @@ def tried(rules: str) -> Commands:
         return
     yield (
         f"{{ {_BACK}; systemctl stop {_TIMER}.timer; rm -f {NEW_RULES}; }} 2>/dev/null;"
-        " echo 'the firewall would shut this machine out, so the former rules are back:"
+        " echo 'the firewall would lock this machine out, so the previous rules are back:"
         " add its network to firewall_allow_ssh' >&2; false"
     )
 
@@ -212,7 +212,7 @@ class OpenPorts(FactBase[list[int]]):
 def rules_fewer(rules: str, ports: tuple[int, ...]) -> Commands:
     """Load fewer rules, or none, once nothing listens on ``ports`` any more."""
     if state.is_executing and host.get_fact(OpenPorts, ports=ports):
-        host.noop("a server still runs, so its port stays guarded")
+        host.noop("a server is still running, so its port stays closed to others")
         return
     if not rules:
         yield _ABSENT

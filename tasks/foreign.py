@@ -1,4 +1,4 @@
-"""A database and a broker that are not ours: what is missing there is said, or made."""
+"""An external database and broker: what is missing there is created, or named."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SCRIPT = "airflow_servers.py"
 
 @deploy("Foreign servers")
 def deploy_foreign(settings: Settings | None = None) -> None:
-    """Prepare a database and a broker that no host of the inventory runs, from one host for all.
+    """Prepare an external database and broker, from one host for all.
 
-    It needs ``deploy_airflow``. What is missing there is made where ``postgresql_admin_url`` or
-    ``rabbitmq_admin_url`` can, and else named in the sentence with which the run fails.
+    It needs ``deploy_airflow``. What is missing there is created if ``postgresql_admin_url`` or
+    ``rabbitmq_admin_url`` allows it; otherwise the run fails and names it.
     """
     settings = of_this_host(settings)
     if not settings.topology.database_here:
@@ -51,7 +51,7 @@ def deploy_foreign(settings: Settings | None = None) -> None:
 
 
 def wanted(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Give what ``airflow_servers.py`` reads; it holds secrets."""
+    """Return what ``airflow_servers.py`` reads; it holds secrets."""
     give = {"postgresql": _database, "rabbitmq": _rabbitmq, "redis": _redis}
     return {server: give[server](settings) for server in settings.foreign}
 
@@ -102,11 +102,11 @@ def _redis(settings: Settings) -> dict[str, Any]:
 
 
 def mend(settings: Settings) -> dict[str, str]:
-    """Say for each server how a person mends what is missing there; empty where the run does it."""
+    """Return for each server how to create by hand what is missing; empty if the run does it."""
     said = {
-        "postgresql": "give postgresql_admin_url, or have its administrator run"
+        "postgresql": "set postgresql_admin_url, or have its administrator run"
         f" {'; '.join(_statements(settings))}",
-        "rabbitmq": f"give rabbitmq_admin_url, or make the virtual host {settings.rabbitmq_vhost}"
+        "rabbitmq": f"set rabbitmq_admin_url, or create the virtual host {settings.rabbitmq_vhost}"
         f" and the user {settings.rabbitmq_user} with all permissions there",
         "redis": "check redis_url or the redis_ settings",
     }
@@ -115,7 +115,7 @@ def mend(settings: Settings) -> dict[str, str]:
 
 
 def _statements(settings: Settings) -> list[str]:
-    """Give the SQL that makes the roles and databases; whoever runs it chooses the passwords."""
+    """Return the SQL that makes the roles and databases; whoever runs it chooses the passwords."""
     found = []
     for each in settings.databases:
         found += [
@@ -127,7 +127,7 @@ def _statements(settings: Settings) -> list[str]:
 
 @operation()
 def prepared(wanted: Mapping[str, Any], mend: Mapping[str, str]) -> Commands:
-    """Make what is missing at the servers, or fail with the sentence that says what it is.
+    """Create what is missing on the servers, or fail with a sentence that names it.
 
     A plan for a host without Airflow can't ask: it then takes a server with an administrator's
     login to be new, and another one to be ready.

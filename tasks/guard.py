@@ -52,23 +52,23 @@ def guard_alone(settings: Settings, component: str = "") -> None:
 
 
 def held_in(sites: Mapping[str, Site]) -> Stored | None:
-    """Give what the metadata database holds; None where there is none, or nobody can ask it."""
+    """Return what the metadata database holds; None where there is none, or nobody can ask it."""
     return next((site.seen.stored for site in sites.values() if site.seen.stored), None)
 
 
 def holds_nothing(sites: Mapping[str, Site]) -> bool:
-    """Tell whether it is known that the metadata database has no table yet."""
+    """Return whether it is known that the metadata database has no table yet."""
     asked = [site.seen for site in sites.values() if site.holds_database]
     return bool(asked) and not any(seen.stored or seen.unknown for seen in asked)
 
 
 def _tell(site: Site) -> None:
-    """Name what another Airflow has left on a host that is not ours yet."""
+    """Report what another Airflow has left on a host that is not ours yet."""
     seen = site.seen
     if seen.current or not site.settings.airflow_components:
         return
     if words := described(seen):
-        host.log(f"another Airflow was here: {words}", logger.warning)
+        host.log(f"another Airflow has left traces: {words}", logger.warning)
 
 
 @deploy("Mark")
@@ -79,7 +79,7 @@ def deploy_mark(settings: Settings) -> None:
 
 
 def mark(settings: Settings, file: Path) -> dict[str, str]:
-    """Give what tells our hosts from others, and the secrets that they have from others."""
+    """Return what tells our hosts from others, and the secrets that they have from others."""
     own = generated(settings, file)
     return {
         "fernet": " ".join(sorted(fingerprints(settings.secret(KEY)))),

@@ -1,4 +1,4 @@
-"""What a host does every night by itself: backups, and room for new logs and runs."""
+"""What a host does every night: back up, and remove old logs and runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ UNITS = (TIMER, _SERVICE)
 
 @deploy("Housekeeping")
 def deploy_housekeeping(settings: Settings | None = None) -> None:
-    """Have the host back up and clean up at ``airflow_nightly_at``; it needs ``deploy_airflow``.
+    """Have the host back up and clean up at ``airflow_nightly_at``; needs ``deploy_airflow``.
 
     Runs and tasks' logs are removed only where ``airflow_metadata_days`` and ``airflow_log_days``
-    ask for it. A failure is reported as that of any unit.
+    ask for it. A failure is reported like that of any unit.
     """
     texts = _texts(Settings.of(host, settings))
     place({path: File(text) for path, text in texts.items()})

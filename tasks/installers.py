@@ -30,9 +30,9 @@ _ALWAYS = {
 
 _FREE = f"$(df -h --output=avail {ENVIRONMENT} | tail -n 1)"
 FROM_INDEX = (
-    f'|| {{ echo "the packages could not be installed, with {_FREE} free on the disk: where the'
-    " package index is out of reach, python_index_url names a mirror, python_proxy a way to it, and"
-    ' airflow_wheelhouse a folder that needs neither" >&2; false; }'
+    f'|| {{ echo "the packages could not be installed, with {_FREE} free on the disk: if the'
+    " package index is out of reach, set python_index_url to a mirror, python_proxy to a proxy,"
+    ' or airflow_wheelhouse to a folder of packages" >&2; false; }'
 )
 """What stands behind a command that needs the package index."""
 
@@ -64,7 +64,7 @@ class Pip:
     seeds: Mapping[str, str]
 
     def create(self, path: str) -> StringCommand:
-        """Make an empty environment."""
+        """Create an empty environment."""
         seeds = [f"--{name}={version}" for name, version in self.seeds.items()]
         virtualenv = f"{self.bootstrap}/bin/virtualenv --quiet --no-download"
         return StringCommand(ALONE, virtualenv, "-p", self.python, *seeds, QuoteString(path))
@@ -83,7 +83,7 @@ class Pip:
         )
 
     def freeze(self, path: str) -> StringCommand:
-        """Write down what is installed."""
+        """Record what is installed."""
         return pip(path, {}, "freeze --all >", QuoteString(f"{path}/.frozen"))
 
     def uninstall(self, path: str, names: Sequence[str]) -> StringCommand:
@@ -101,7 +101,7 @@ class Uv:
     """Whether to ask a package index; uv knows no variable for it."""
 
     def create(self, path: str) -> StringCommand:
-        """Make an empty environment."""
+        """Create an empty environment."""
         return self._uv({}, "venv --python", self.python, QuoteString(path))
 
     def install(self, path: str, variables: Mapping[str, str], lock: str) -> StringCommand:
@@ -116,7 +116,7 @@ class Uv:
         return self._install(path, variables, "", requirements)
 
     def freeze(self, path: str) -> StringCommand:
-        """Write down what is installed."""
+        """Record what is installed."""
         words = ("pip freeze --python", QuoteString(path), ">", QuoteString(f"{path}/.frozen"))
         return self._uv({}, *words)
 

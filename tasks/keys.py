@@ -1,4 +1,4 @@
-"""A new Fernet key in the place of the old one, with everything encrypted anew."""
+"""A new Fernet key in place of the old one, with everything encrypted again."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _NEXT = f"{KEY}_next"
 
 @deploy("Fernet key")
 def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
-    """Give all hosts a new Fernet key, encrypt what the database has with it, and drop the old one.
+    """Replace the Fernet key on all hosts, and encrypt the stored secrets with the new one.
 
-    The services restart twice. A rotation that was cut short is taken up by the next call; until
-    then both keys work. SettingsError where the key was not generated, or the release knows but
+    The services restart twice. An interrupted rotation is completed by the next call; until
+    then both keys work. SettingsError if the key was not generated, or if the release supports only
     one key.
     """
     settings = Settings.of(host, settings)
     if not settings.release.rotate_key:
         raise SettingsError(
-            f"Airflow {settings.airflow_version} knows but one Fernet key: upgrade it first"
+            f"Airflow {settings.airflow_version} supports only one Fernet key: upgrade it first"
         )
     file = settings.secrets_file(host)
     old = settings.secret(KEY)
@@ -44,14 +44,14 @@ def deploy_fernet_key_rotation(settings: Settings | None = None) -> None:
     new = old.partition(",")[0] if "," in old else secrets.next_key(file, _NEXT)
     both = old if "," in old else f"{new},{old}"
     guarded(settings)
-    held(name="Hold the host for this run")
-    key_replaced(name="Keep both keys", file=file, old=old, new=both)
+    held(name="Lock the host for this run")
+    key_replaced(name="Save both keys", file=file, old=old, new=both)
     _deploy(settings, both)
     barrier(name="Wait until every host has both keys")
     if settings.topology.database_here:
         encrypted(name="Encrypt with the new key", command=settings.release.rotate_key)
-    barrier(name="Wait until the old key is not needed")
-    key_replaced(name="Keep the new key", file=file, old=both, new=new)
+    barrier(name="Wait until the old key is no longer needed")
+    key_replaced(name="Keep only the new key", file=file, old=both, new=new)
     _deploy(settings, new)
 
 
@@ -65,9 +65,9 @@ def _deploy(settings: Settings, key: str) -> None:
 
 @operation()
 def key_replaced(file: Path, old: str, new: str) -> Commands:
-    """Put a key in the place of another one in the file of secrets, once for all hosts."""
+    """Replace a key in the file of secrets, once for all hosts."""
     if state.failed_hosts:
-        yield "echo 'another host has failed: the key stays' >&2; false"
+        yield "echo 'another host has failed, so the key is not changed' >&2; false"
         return
     if state.is_executing:
         secrets.replace(file, KEY, old, new)
@@ -77,5 +77,5 @@ def key_replaced(file: Path, old: str, new: str) -> Commands:
 
 @operation()
 def encrypted(command: str) -> Commands:
-    """Have Airflow decrypt with any key and encrypt with the first."""
+    """Have Airflow decrypt with any key and encrypt again with the first."""
     yield f"airflow {command}"

@@ -1,4 +1,4 @@
-"""What another Airflow has left on a host that would act on ours: named, and ended by consent."""
+"""What another Airflow has left on a host and would affect ours: reported, disabled by consent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _COMMENT = "-E '/^[^#]*airflow/s/^/# /'"
 
 @deploy("Leftovers")
 def deploy_no_leftovers(settings: Settings, seen: Seen) -> None:
-    """Name what another Airflow has left on a host that is not ours yet.
+    """Report what another Airflow has left on a host that is not ours yet.
 
-    With ``airflow_adopt`` its jobs are disabled, and sites that lead past the proxy removed, of
-    which copies are kept.
+    With ``airflow_adopt`` its jobs are disabled, and sites that bypass the proxy are removed;
+    copies are kept.
     """
     if seen.current or not settings.airflow_components:
         return
@@ -31,17 +31,20 @@ def deploy_no_leftovers(settings: Settings, seen: Seen) -> None:
     for path in seen.mentions:
         if path not in jobs:
             host.log(
-                f"{path} mentions Airflow: make sure that it does not act on this one"
+                f"{path} mentions Airflow: make sure that it does not affect this one"
                 " (airflow_metadata_days and airflow_log_days clean up)",
                 logger.warning,
             )
     for path in seen.sites:
         if path not in sites:
-            host.log(f"{path} leads to the web UI's port past the proxy: remove it", logger.warning)
+            host.log(
+                f"{path} leads to the web UI's port and bypasses the proxy: remove it",
+                logger.warning,
+            )
     if jobs:
         jobs_ended(name=f"Disable jobs that mention Airflow in {', '.join(jobs)}", paths=jobs)
     if sites:
-        sites_ended(name=f"Remove {', '.join(sites)}, which lead past the proxy", paths=sites)
+        sites_ended(name=f"Remove {', '.join(sites)}, which bypass the proxy", paths=sites)
 
 
 @operation()
@@ -65,7 +68,7 @@ def _ended(path: str) -> StringCommand:
 
 @operation()
 def sites_ended(paths: list[str]) -> Commands:
-    """Remove files of nginx, which reads the rest anew."""
+    """Remove sites of nginx, and have it reload the rest."""
     for path in paths:
         yield from copied(path)
     yield StringCommand(

@@ -72,7 +72,7 @@ def _pin(statement: str, number: int) -> Requirement:
         requirement = Requirement(statement)
     except InvalidRequirement:
         # Not quoted: it may be an index with a login.
-        raise LockError(f"line {number} is no requirement that pip could read") from None
+        raise LockError(f"line {number} is not a requirement that pip can read") from None
     if [specifier.operator for specifier in requirement.specifier] != ["=="]:
         raise LockError(f"line {number} does not pin one version with ==")
     return requirement
@@ -84,21 +84,21 @@ def _applies(requirement: Requirement, extras: list[str]) -> bool:
 
 
 def unusable(line: str) -> str | None:
-    """Say why a requirement can't be used."""
+    """Return why a requirement can't be used."""
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
-        return "this is no requirement that pip could read"
+        return "this is not a requirement that pip can read"
     if requirement.url:
         return (
-            f"{requirement.name} is not to come from an address: give a version, which a package "
-            "index has, or airflow_wheelhouse"
+            f"{requirement.name} can't be installed from a URL: give a version that a package"
+            " index has, or set airflow_wheelhouse"
         )
     return None
 
 
 def contradicted(line: str, pins: Mapping[str, str]) -> str | None:
-    """Give the pinned package with which a requirement can't be met."""
+    """Return the pinned package with which a requirement can't be met."""
     requirement = Requirement(line)
     name = canonicalize_name(requirement.name)
     if requirement.marker or name not in pins:
@@ -107,7 +107,7 @@ def contradicted(line: str, pins: Mapping[str, str]) -> str | None:
 
 
 def render(pins: Mapping[str, str]) -> str:
-    """Write ``pins`` as a requirements file, in the order of their names."""
+    """Return ``pins`` as a requirements file, sorted by name."""
     return "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
 
 

@@ -65,11 +65,11 @@ class Look(NamedTuple):
         return {name: value for name, value in self.arguments.items() if name != wide}
 
     def like(self, other: Look) -> bool:
-        """Tell whether both differ at most in the things that they are about."""
+        """Return whether both differ at most in the things that they are about."""
         return self.fact is other.fact and self.rest == other.rest
 
     def covers(self, other: Look) -> bool:
-        """Tell whether the answer to this one answers the other."""
+        """Return whether the answer to this one answers the other."""
         return self.like(other) and set(other.things or ()) <= set(self.things or ())
 
     def with_things_of(self, other: Look) -> Look:
@@ -93,7 +93,7 @@ class Known:
     """Whether it serves the run too if it was given while that was prepared."""
 
     def fits(self) -> bool:
-        """Tell whether nothing has changed on this host since."""
+        """Return whether nothing has changed on this host since."""
         undisturbed = self.serves and not self.executing and not host.connector_data.get(_DISTURBED)
         return self.changes == _changes() and (
             self.executing == state.is_executing or (state.is_executing and undisturbed)

@@ -51,7 +51,7 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _continues(line: str) -> bool:
-    """Tell whether a line has the name of a secret, whose value stands below it."""
+    """Return whether a line has the name of a secret, whose value stands below it."""
     found = _NAMED.search(line)
     return bool(found and not found["value"] and not _NO_SECRET.match(found["name"]))
 
@@ -72,7 +72,7 @@ def salted(salt: str, text: str) -> str:
 
 
 def difference(have: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Say which names are changed, added and removed between two sets of digests."""
+    """Return which names are changed, added and removed between two sets of digests."""
     parts = {
         "changes": sorted(name for name in wanted if have.get(name, wanted[name]) != wanted[name]),
         "adds": sorted(wanted.keys() - have.keys()),

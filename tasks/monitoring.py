@@ -1,8 +1,8 @@
 """Metrics for Prometheus: those of Airflow, of PostgreSQL and of RabbitMQ.
 
 Each exporter is on the host of what it is about, but for Airflow's: StatsD on one host takes the
-metrics of all. They ask nobody for a login, so they listen on loopback until the Prometheus
-servers are named, and the firewall lets in those alone.
+metrics of all. They have no authentication, so they listen on loopback until the Prometheus
+servers are named, and the firewall admits only those.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def looks(settings: Settings) -> Iterator[Look]:
 
 
 def here(settings: Settings) -> list[Server]:
-    """Give the exporters of this host."""
+    """Return the exporters of this host."""
     return [each for each in EXPORTERS if each.group in settings.topology.components]
 
 
@@ -136,7 +136,7 @@ def ports(settings: Settings) -> dict[Server, int]:
 
 
 def scrape(settings: Settings, exporter: Server) -> Scrape:
-    """Say how this host looks at the metrics of an exporter."""
+    """Return how this host checks the metrics of an exporter."""
     takes = settings.monitoring_statsd_port if exporter is STATSD_EXPORTER else 0
     return Scrape(address(settings), ports(settings)[exporter], _SIGNS[exporter], takes)
 
@@ -148,7 +148,7 @@ def said(scrapes: tuple[Scrape, ...], *, within: int = 0) -> dict[Scrape, str]:
 
 
 def texts(settings: Settings) -> dict[str, str]:
-    """Give the exporters' files: path -> text."""
+    """Return the exporters' files: path -> text."""
     listen = address(settings)
     here_ports = ports(settings)
     found = {}
@@ -193,7 +193,7 @@ def absent(wanted: Sequence[str]) -> Commands:
     """Stop and remove exporters of ours that are not ``wanted``."""
     left = tuple(Watched(u, "/", ()) for u in look(HostSystem).exporters if u not in wanted)
     if not left:
-        host.noop("no exporter is left over")
+        host.noop("there is no exporter to remove")
         return
     yield from units_absent._inner(units=left)
 

@@ -1,4 +1,4 @@
-"""What pyinfra lacks and several components need. The others stand with their component.
+"""Operations that pyinfra lacks and several components need. Others are with their component.
 
 Every operation reads the state by a fact and yields only what differs.
 """
@@ -43,12 +43,12 @@ Commands = Generator[Command, None, None]
 
 
 def will_have_changed(operations: Iterable[OperationMeta]) -> bool:
-    """Tell in a plan whether ``operations`` will change, and in a run whether they did."""
+    """Return whether ``operations`` will change in a plan, or did change in a run."""
     return any(op.did_change() if op.is_complete() else op.will_change for op in operations)
 
 
 def can_not_be_asked(answer: object) -> bool:
-    """Tell a plan that a server is down: what it would say is then taken to be right.
+    """Report in a plan that a server is down: it is then assumed to be as it should be.
 
     Starting it stands in the plan, and the run asks again.
     """
@@ -69,7 +69,7 @@ def told(what: str, changes: Sequence[str]) -> None:
 @operation()
 def barrier() -> Commands:
     """Hold every host here until all have come this far: pyinfra orders hosts by depth."""
-    host.noop("every host is here")
+    host.noop("every host has reached this step")
     yield from ()
 
 
@@ -98,7 +98,7 @@ class File:
 
     @property
     def found(self) -> Found:
-        """Give what is found where it is."""
+        """Return what is found where it is."""
         return Found(self.user, self.group, self.mode, sha256=digest(self.text))
 
 
@@ -123,7 +123,7 @@ def place(wanted: Mapping[str, File | Folder]) -> None:
 
 
 def as_wanted(files: Mapping[str, File]) -> bool:
-    """Tell whether the host has each of the files as it should be."""
+    """Return whether the host has each of the files as it should be."""
     have = look(Paths, paths=tuple(files))
     return all(have.get(path) == wanted.found for path, wanted in files.items())
 
@@ -183,7 +183,7 @@ def written(path: str, wanted: File, have: Found | None) -> Commands:
         host.noop(f"{path} is as it should be")
         return
     if have and have.folder:
-        yield from refused(f"{path} is a folder, and has to be a file: move it away")
+        yield from refused(f"{path} is a folder, but must be a file: move it away")
         return
     if have and have.sha256 == digest(wanted.text):
         yield StringCommand(*_owned(path, wanted))
@@ -194,7 +194,7 @@ def written(path: str, wanted: File, have: Found | None) -> Commands:
 
 
 def refused(sentence: str) -> Commands:
-    """Fail with a sentence, and a plan too."""
+    """Fail with a sentence, in a plan too."""
     if not state.is_executing:
         raise SettingsError(f"host {host.name}: {sentence}")
     yield StringCommand("echo", QuoteString(sentence), ">&2; false")
@@ -238,12 +238,12 @@ def copied(path: str) -> Commands:
     folder = f"{REPLACED}/{_started()}"
     copy = f"{folder}{path}"
     if not state.is_executing:
-        host.log(f"would keep the present {path} in {folder}", logger.info)
+        host.log(f"would keep the current {path} in {folder}", logger.info)
     yield StringCommand(
         "umask 077 && mkdir -p", QuoteString(str(Path(copy).parent)),
         "&& cp -T --preserve=timestamps", QuoteString(path), QuoteString(copy),
     )  # fmt: skip
-    host.log(f"kept the former {path} in {folder}", logger.info)
+    host.log(f"kept the previous {path} in {folder}", logger.info)
 
 
 @cache
@@ -253,7 +253,7 @@ def _started() -> str:
 
 
 def foreign(path: str, wanted: File, have: Found | None) -> bool:
-    """Tell whether what is found at ``path`` is a file that this package has not written."""
+    """Return whether what is found at ``path`` is a file that this package has not written."""
     own = wanted.unmarked or path.startswith((f"{ENVIRONMENT}/", f"{CONFIGURATION}/"))
     return have is not None and not (own or have.ours or have.folder)
 
@@ -265,7 +265,7 @@ def _shown(path: str, wanted: File, have: Found | None) -> None:
     if not state.config.DIFF:
         return
     if foreign(path, wanted, have) and not wanted.partly:
-        sentence = "replaces a file that this package has not written; its text is not shown"
+        sentence = "replaces a file that this package did not write; its text is not shown"
         host.log(f"{path}: {sentence}", logger.info)
     elif wanted.secret:
         host.log(f"Will write {path} (its contents are secret)", logger.info)
@@ -275,7 +275,7 @@ def _shown(path: str, wanted: File, have: Found | None) -> None:
 
 
 def _variables_told(path: str, text: str) -> None:
-    """Say which variables of a secret file change, by digests that tell nothing else."""
+    """Return which variables of a secret file change, by digests that tell nothing else."""
     salt = secrets.token_hex(32)
     have = host.get_fact(VariableDigests, path=path, _stdin=StringIO(salt))
     wanted = {name: masks.salted(salt, each) for name, each in masks.variables(text).items()}
@@ -288,7 +288,7 @@ def _diff(have: str, wanted: File) -> None:
     for line in generate_color_diff(*pair):
         logger.info("  %s", line)
     if pair[0] == pair[1]:
-        logger.info("  only values that are not shown differ")
+        logger.info("  only hidden values differ")
 
 
 def _present(path: str) -> str:
@@ -322,7 +322,7 @@ class Connections(FactBase[int]):
 
 
 def stays(what: str, port: int) -> bool:
-    """Tell whether somebody still uses a server, which then stays; a plan can't know that."""
+    """Return whether somebody still uses a server, which then stays; a plan can't know that."""
     if not state.is_executing or not (used := host.get_fact(Connections, port=port)):
         return False
     host.log(f"{what} stays until the next run: it has {used} connections", logger.warning)
@@ -334,7 +334,7 @@ def absent(paths: Sequence[str]) -> Commands:
     """Remove files and folders, of which systemd may have read some."""
     have = look(Paths, paths=tuple(paths))
     if not have:
-        host.noop("nothing is there")
+        host.noop("there is nothing to remove")
         return
     yield StringCommand("rm -rf", *map(QuoteString, have), "&& systemctl daemon-reload")
 
@@ -378,7 +378,7 @@ def running(
     elif stale or not have.active:
         commands.append(f"systemctl restart {unit}")
     if not commands:
-        host.noop(f"{unit} runs, and nothing that it reads is newer")
+        host.noop(f"{unit} is running, and nothing that it reads is newer")
         return
     yield "systemctl daemon-reload"
     yield from commands
@@ -408,7 +408,7 @@ def timer(unit: str, texts: Mapping[str, str], units: Sequence[str]) -> Commands
 
 _KEEP_OTHERS = """for file in {files}; do
     test ! -f $file || grep -q '{mark}' $file || {{
-        echo "kept the former $file in {folder}"
+        echo "kept the previous $file in {folder}"
         umask 077 && mkdir -p {folder}/etc/systemd/system && cp -T $file {folder}$file
     }} || exit
 done"""
@@ -420,7 +420,7 @@ def units_absent(units: Sequence[Watched]) -> Commands:
     have = look(Units, watched=tuple(units))
     present = [each.unit for each in units if have.get(each.unit, NO_UNIT).present]
     if not present:
-        host.noop("no service is left over")
+        host.noop("there is no service to remove")
         return
     files = " ".join(f"/etc/systemd/system/{unit}" for unit in present)
     yield _KEEP_OTHERS.format(mark=MARK, folder=f"{REPLACED}/{_started()}", files=files)
@@ -439,18 +439,18 @@ def with_block(lines: Sequence[str], ours: Sequence[str]) -> list[str]:
 
 
 def has_block(lines: Sequence[str]) -> bool:
-    """Tell whether we have written a block."""
+    """Return whether we have written a block."""
     return {BEGIN, END} <= set(lines)
 
 
 def block(lines: Sequence[str]) -> list[str]:
-    """Give what is in our block."""
+    """Return what is in our block."""
     rest = list(lines)
     return rest[rest.index(BEGIN) + 1 : rest.index(END)] if has_block(rest) else []
 
 
 def without_block(lines: Sequence[str]) -> list[str]:
-    """Take our block away."""
+    """Return the text without our block."""
     rest = list(lines)
     if has_block(rest):
         rest = rest[: rest.index(BEGIN)] + rest[rest.index(END) + 1 :]

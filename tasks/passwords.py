@@ -1,4 +1,4 @@
-"""Tell whether a server already has a password, from what the server stores of it. Pure."""
+"""Check whether a server already has a password, from what it stores of it. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 
 
 def scram_verifier(password: str, salt: bytes | None = None, iterations: int = 4096) -> str:
-    """Make what PostgreSQL stores of a password (RFC 5802): the password itself never travels."""
+    """Return what PostgreSQL stores of a password (RFC 5802): the password itself is never sent."""
     salt = salt or os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     client, server = (
@@ -31,7 +31,7 @@ def scram_matches(parameters: str | None, digest: str | None, password: str) -> 
 
 
 def rabbitmq_hash(password: str, salt: bytes | None = None) -> str:
-    """Make what RabbitMQ stores of a password: four bytes of salt, then SHA-256 of both."""
+    """Return what RabbitMQ stores of a password: four bytes of salt, then SHA-256 of both."""
     salt = salt or os.urandom(4)
     digest = hashlib.sha256(salt + password.encode()).digest()
     return base64.b64encode(salt + digest).decode()

@@ -1,4 +1,4 @@
-"""PgBouncer before our PostgreSQL: many connections of Airflow share a few of the database."""
+"""PgBouncer in front of our PostgreSQL: Airflow's many connections share a few to the database."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FILES = (_MAIN, _USERS, POOL_RULES, _SERVICE)
 
 @deploy("PgBouncer")
 def deploy_pgbouncer(settings: Settings | None = None) -> None:
-    """Install PgBouncer beside our PostgreSQL, for the hosts that run Airflow.
+    """Install PgBouncer next to our PostgreSQL, for the hosts that run Airflow.
 
-    Migrations and dumps go past it: a lock or a setting of theirs belongs to a whole session.
+    Migrations and dumps bypass it, because their locks and settings need a whole session.
     """
     settings = of_this_host(settings)
     guard_alone(settings, PGBOUNCER.group)
@@ -96,17 +96,17 @@ def absent(settings: Settings, *, force: bool = False) -> Commands:
     """Stop PgBouncer and remove our configuration with its passwords; another's stays."""
     cluster = main_cluster()
     if cluster is None or POOL_RULES not in cluster.files:
-        host.noop("no PgBouncer of ours is here")
+        host.noop("this package has set up no PgBouncer here")
         return
     if not force and stays("PgBouncer", settings.pgbouncer_port):
-        host.noop("PgBouncer is still used")
+        host.noop("PgBouncer is still in use")
         return
     remove = f"rm -f {' '.join(FILES)} && systemctl daemon-reload"
     yield f"systemctl disable -q --now {PGBOUNCER.unit} && {remove}"
 
 
 def configuration(settings: Settings) -> dict[str, File]:
-    """Give its settings, the passwords that both of its sides ask for, and its unit."""
+    """Return its settings, the passwords that both of its sides ask for, and its unit."""
     main = template(
         "pgbouncer.ini",
         settings=settings,
@@ -134,9 +134,9 @@ def _doubled(password: str) -> str:
 
 
 def hba_lines(settings: Settings) -> list[str]:
-    """Give the lines by which each role has its own database alone; who may come says the firewall.
+    """Return the lines that let each role into its own database only; the firewall limits hosts.
 
-    So that another host of Airflow is no change to PgBouncer, which would close its connections.
+    So another Airflow host does not change PgBouncer's files, which would close its connections.
     """
     databases, how = settings.databases, "scram-sha-256"
     return [line for each in databases for line in rules(settings, each, EVERYBODY, how)]

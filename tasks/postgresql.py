@@ -1,4 +1,4 @@
-"""PostgreSQL: the server, who may come in, and Airflow's role and database."""
+"""PostgreSQL: the server, its access rules, and Airflow's role and database."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from .system import certificate_files, debs_here, of_this_host, packages
 def deploy_postgresql(settings: Settings | None = None, *, keep_access: bool = False) -> None:
     """Install PostgreSQL with a role and a database for Airflow; works alone.
 
-    With ``keep_access`` those whom an earlier run let in stay until ``deploy_less_access``: what
+    With ``keep_access``, access granted by an earlier run stays until ``deploy_less_access``: what
     runs elsewhere may still need it.
     """
     settings = of_this_host(settings)
@@ -105,29 +105,29 @@ def looks(settings: Settings) -> Iterator[Look]:
 
 @deploy("PostgreSQL")
 def deploy_more_access(settings: Settings) -> None:
-    """Let in again whom ``deploy_less_access`` of another release has shut out."""
-    more_access(name="Let in who needs the database again", lines=hba_lines(settings))
+    """Restore the access that ``deploy_less_access`` of another release has revoked."""
+    more_access(name="Restore database access", lines=hba_lines(settings))
 
 
 @deploy("PostgreSQL")
 def deploy_less_access(settings: Settings) -> None:
-    """Shut out whom ``deploy_postgresql`` has kept."""
-    less_access(name="Shut out who needs the database no more", lines=hba_lines(settings))
+    """Revoke the access that ``deploy_postgresql`` has kept."""
+    less_access(name="Revoke database access that is no longer needed", lines=hba_lines(settings))
 
 
 def certificate(settings: Settings) -> dict[str, File]:
-    """Give certificate and key of the server, where it has TLS."""
+    """Return certificate and key of the server, where it has TLS."""
     return certificate_files(settings, "postgresql", "/etc/postgresql", "postgres")
 
 
 def _monitor(settings: Settings) -> tuple[str, ...]:
-    """Give the role of the exporter of metrics, where there is one."""
+    """Return the role of the exporter of metrics, where there is one."""
     here = monitoring.POSTGRESQL_EXPORTER in monitoring.here(settings)
     return (monitoring.USER,) if here else ()
 
 
 def hba_lines(settings: Settings) -> list[str]:
-    """Give one line of pg_hba.conf for each network and each database that it may use."""
+    """Return one line of pg_hba.conf for each network and each database that it may use."""
     here, topology = ("127.0.0.1", "::1"), settings.topology
     metadata = [each for each in topology.database_hosts if each in topology.direct_hosts]
     how = settings.postgresql_auth
@@ -141,14 +141,14 @@ def hba_lines(settings: Settings) -> list[str]:
 
 
 def rules(settings: Settings, database: Database, addresses: Sequence[str], how: str) -> list[str]:
-    """Give the lines that let a database's own role into it, by the method ``how``."""
+    """Return the lines that let a database's own role into it, by the method ``how``."""
     networks = map(_network, addresses)
     kind = "hostssl" if settings.postgresql_tls else "host"
     return [f"{kind} {database.name} {database.user} {network} {how}" for network in networks]
 
 
 def _network(address: str) -> str:
-    """Write an address as pg_hba.conf wants it; a name stands as it is."""
+    """Return an address as pg_hba.conf needs it; a name is left as it is."""
     try:
         return str(ipaddress.ip_network(address, strict=False))
     except ValueError:
@@ -171,13 +171,13 @@ def main_cluster() -> Cluster | None:
 
 @operation()
 def cluster_settings(text: str) -> Commands:
-    """Give the cluster our settings."""
+    """Apply our settings to the cluster."""
     yield from _cluster_file(_SETTINGS, lambda have: text)
 
 
 @operation()
 def cluster_access(lines: Sequence[str], *, keep: bool) -> Commands:
-    """Put our lines of pg_hba.conf before anybody else's, and ``keep`` those of before."""
+    """Put our lines first in pg_hba.conf, and ``keep`` our earlier ones."""
 
     def text(have: Sequence[str]) -> str:
         wanted = _added(block(have), lines) if keep else lines
@@ -191,17 +191,17 @@ def more_access(lines: Sequence[str]) -> Commands:
     """Add to our lines of pg_hba.conf those that are missing."""
     cluster = main_cluster()
     if cluster is None or set(lines) <= set(block(cluster.rules)):
-        host.noop("everybody is let in who has to be")
+        host.noop("everyone who needs access has it")
         return
     yield from _reloaded(cluster, _added(block(cluster.rules), lines))
 
 
 @operation()
 def less_access(lines: Sequence[str]) -> Commands:
-    """Remove from our lines of pg_hba.conf those that are there no more."""
+    """Remove from our lines of pg_hba.conf those that are no longer wanted."""
     cluster = main_cluster()
     if cluster is None or set(block(cluster.rules)) <= set(lines):
-        host.noop("nobody is let in who need not be")
+        host.noop("no one has access who does not need it")
         return
     yield from _reloaded(cluster, lines)
 
@@ -311,7 +311,7 @@ def _monitor_changed(have: Mapping[str, Any], flags: Mapping[str, bool]) -> list
 
 @operation()
 def database(database: str, owner: str) -> Commands:
-    """Make a database in UTF8, or give an existing one to its owner."""
+    """Create a database in UTF8, or set the owner of an existing one."""
     contents = look(PostgresqlContents, roles=(owner,))
     if can_not_be_asked(contents):
         host.noop("PostgreSQL does not answer")
@@ -357,16 +357,16 @@ def absent(settings: Settings) -> Commands:
     unit = f"postgresql@{cluster.version}-main.service" if cluster else ""
     have = look(Units, watched=(Watched(unit, "/", ()),)).get(unit, NO_UNIT) if cluster else NO_UNIT
     if cluster is None or not (have.active or have.enabled):
-        host.noop("PostgreSQL is off")
+        host.noop("PostgreSQL is not running")
         return
     contents = look(PostgresqlContents, roles=())
     ours = {"postgres", settings.postgresql_database, settings.postgresql_results_database}
     known = contents.databases if contents else {}
     others = [name for name in known if name not in ours and not name.startswith("template")]
     if others:
-        host.log(f"PostgreSQL stays: it has databases of others ({', '.join(others)})")
+        host.log(f"PostgreSQL stays: it also has other databases ({', '.join(others)})")
     if others or stays("PostgreSQL", settings.postgresql_port):
-        host.noop("PostgreSQL is still used")
+        host.noop("PostgreSQL is still in use")
         return
     host.log(f"/var/lib/postgresql/{cluster.version}/main keeps the data", logger.info)
     # Debian's own unit starts every cluster whose file says so.

@@ -1,4 +1,4 @@
-"""The web edge: nginx before the web hosts, with TLS."""
+"""The web edge: nginx in front of the web hosts, with TLS."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _ANSWERS_WITHIN = 60
 
 @deploy("Proxy")
 def deploy_proxy(settings: Settings | None = None) -> None:
-    """Run nginx before the web hosts, with TLS, and wait until Airflow answers through it."""
+    """Run nginx in front of the web hosts, with TLS, and wait until Airflow answers through it."""
     settings = Settings.of(host, settings)
     if PROXY.group not in settings.topology.components:
         return
@@ -54,7 +54,7 @@ def deploy_proxy(settings: Settings | None = None) -> None:
     installed = packages(name="Install nginx", packages=PROXY.packages, debs=debs_here(settings))
     files = _files(settings)
     place({FOLDER: Folder(), **files})
-    welcome = welcome_page_absent(name="Take Debian's welcome page away", installed=installed)
+    welcome = welcome_page_absent(name="Remove Debian's welcome page", installed=installed)
     ran = running(
         name="Run nginx",
         watched=_WATCHED,
@@ -83,12 +83,12 @@ def _files(settings: Settings) -> dict[str, File]:
 
 
 def url(settings: Settings) -> str:
-    """Give an URL of this host's proxy that answers 200 once Airflow works."""
+    """Return a URL of this host's proxy that answers 200 once Airflow works."""
     return f"https://127.0.0.1:{settings.proxy_port}{settings.release.health_paths[0]}"
 
 
 def site(settings: Settings) -> str:
-    """Write nginx's configuration."""
+    """Return nginx's configuration."""
     hsts = settings.proxy_hsts_days if settings.proxy_certificate else 0
     return template(
         "nginx-airflow.conf",
@@ -102,7 +102,7 @@ def site(settings: Settings) -> str:
 
 
 def servers(settings: Settings) -> list[str]:
-    """Give the web hosts as nginx reaches them: an address with a port each."""
+    """Return the web hosts as nginx reaches them: an address with a port each."""
     topology = settings.topology
     here = topology.address if settings.release.web in settings.airflow_components else None
     return [
@@ -113,7 +113,7 @@ def servers(settings: Settings) -> list[str]:
 
 
 def pair(settings: Settings) -> tuple[str, str]:
-    """Give certificate and key in PEM: the given ones, or those of our own CA."""
+    """Return certificate and key in PEM: the given ones, or those of our own CA."""
     certificate, key = settings.proxy_certificate, settings.proxy_certificate_key
     if not (certificate and key):
         folder = certificates.folder(settings.secrets_file(host))
@@ -123,7 +123,7 @@ def pair(settings: Settings) -> tuple[str, str]:
 
 @operation()
 def welcome_page_absent(installed: OperationMeta) -> Commands:
-    """Take away the page that comes with nginx, on the port of ours, unless somebody changed it."""
+    """Remove the page that comes with nginx on our port, unless somebody changed it."""
     if not will_have_changed([installed]) and not look(WelcomePage):
         host.noop("it is not there")
         return
@@ -140,7 +140,7 @@ def answering(url: str, *, changed: Iterable[OperationMeta]) -> Commands:
         return
     yield StringCommand(
         'status="$(', ProxyStatus().command(url, _ANSWERS_WITHIN), ')"; test "$status" = 200 ||'
-        ' { echo "Airflow does not answer through the proxy, which says $status" >&2; false; }',
+        ' { echo "Airflow does not answer through the proxy, which returns $status" >&2; false; }',
     )  # fmt: skip
 
 

@@ -32,9 +32,9 @@ CARRIED = f"{ENVIRONMENT}/wheels"
 
 @deploy("Python")
 def deploy_python(settings: Settings | None = None) -> list[OperationMeta]:
-    """Make the release's environment and point ``current`` to it.
+    """Create the release's environment and point ``current`` to it.
 
-    Gives the operations after which Airflow's processes have to start anew.
+    Return the operations after which Airflow's processes have to be restarted.
     """
     environment = _environment(Settings.of(host, settings))
     return [environment.made, _link(environment)]
@@ -50,7 +50,7 @@ class Environment:
 
 @deploy("Python")
 def deploy_environment(settings: Settings) -> Environment:
-    """Make the release's environment, beside the one that is used."""
+    """Create the release's environment, next to the one in use."""
     return _environment(settings)
 
 
@@ -63,7 +63,7 @@ def deploy_link(environment: Environment) -> OperationMeta:
 def _environment(settings: Settings) -> Environment:
     python = choose_interpreter(settings)
     packages(
-        name="Install Python and what the packages are built with",
+        name="Install Python and the build dependencies",
         packages=releases.python_packages(settings.release, settings.extras, python),
         debs=debs_here(settings),
     )
@@ -84,7 +84,7 @@ def choose_interpreter(settings: Settings) -> releases.Interpreter:
 
 
 def index_variables(settings: Settings) -> dict[str, str]:
-    """Give pip's and uv's variables for the package index or the wheelhouse of the settings."""
+    """Return pip's and uv's variables for the package index or the wheelhouse of the settings."""
     wanted = {
         "python_index_url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
         "python_extra_index_url": ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
@@ -113,7 +113,7 @@ def _build_aids(settings: Settings) -> dict[str, File | Folder]:
 
 
 def in_use(settings: Settings) -> bool:
-    """Tell whether the host's Airflow runs from the environment that the settings want."""
+    """Return whether the host's Airflow runs from the environment that the settings want."""
     path = _path(settings, _wanted(settings, choose_interpreter(settings)))
     return look(PythonEnvironments, paths=(path,), link=CURRENT).linked == path
 
@@ -145,14 +145,14 @@ def _environments(settings: Settings, python: releases.Interpreter) -> Environme
     if sentence := settings.lacks({**bootstrap, **wanted.pins}):
         raise SettingsError(sentence)
     bootstrap_environment(
-        name="Make the bootstrap environment",
+        name="Create the bootstrap environment",
         path=BOOTSTRAP,
         pins=bootstrap,
         variables=index_variables(settings),
         wheelhouse=settings.wheelhouse,
     )
     made = locked_environment(
-        name=f"Make the environment of Airflow {settings.airflow_version}",
+        name=f"Create the environment of Airflow {settings.airflow_version}",
         path=path,
         wanted=wanted,
         installer=_installer(settings, python),
@@ -192,7 +192,7 @@ def bootstrap_environment(
     variables: Mapping[str, str],
     wheelhouse: Wheelhouse | None,
 ) -> Commands:
-    """Make a small environment of the host's own Python 3 that holds the tool for the real one."""
+    """Create a small environment of the host's own Python 3, with the tool for the real one."""
     have = _installed(path)
     if have and have.complete and not locks.difference(pins, have.distributions).missing:
         host.noop(f"{path} has {', '.join(pins)}")
@@ -224,7 +224,7 @@ def locked_environment(
     variables: Mapping[str, str],
     wheelhouse: Wheelhouse | None,
 ) -> Commands:
-    """Make a Python environment that holds exactly what is wanted.
+    """Create a Python environment that holds exactly what is wanted.
 
     A package of ``build_aids`` is installed last, with that folder on PYTHONPATH. An environment
     whose making was cut short is made anew; one that somebody changed is mended in place.
@@ -235,10 +235,10 @@ def locked_environment(
     if have:
         difference = locks.difference(pins, have.distributions)
         if not difference:
-            host.noop(f"every pin holds in {path}")
+            host.noop(f"every pin is installed in {path}")
             return
         if state.config.DIFF:
-            host.log(f"Will mend {path}: {difference}", logger.info)
+            host.log(f"Will correct {path}: {difference}", logger.info)
         yield shell("rm -f ", QuoteString(f"{path}/.complete"))
     else:
         yield StringCommand(ALONE, "rm -rf", QuoteString(path))

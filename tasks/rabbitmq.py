@@ -57,7 +57,7 @@ _PLUGIN = "rabbitmq_prometheus"
 def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
     """Install RabbitMQ with a virtual host and a user for Airflow; works alone.
 
-    Give the steps that start it.
+    Return the steps that start it.
     """
     settings = of_this_host(settings)
     guard_alone(settings, RABBITMQ.group)
@@ -68,7 +68,7 @@ def deploy_rabbitmq(settings: Settings | None = None) -> list[OperationMeta]:
         account(name="Create the user rabbitmq", user="rabbitmq", home=_HOME, shell=_SHELL)
     # Debian's package gives its folder to the broker's user.
     place(dict.fromkeys(_FOLDERS, Folder(user=None, group=None)))
-    plugged = metrics_plugin(name="Enable what RabbitMQ is asked for", wanted=metered(settings))
+    plugged = metrics_plugin(name="Set up RabbitMQ's metrics plugin", wanted=metered(settings))
     place(files)
     # The configuration comes first: the broker never listens with Debian's defaults.
     installed = packages(
@@ -114,21 +114,21 @@ def _watched(settings: Settings) -> Watched:
 
 @deploy("RabbitMQ")
 def deploy_fewer_queues(settings: Settings) -> None:
-    """Remove the queues that workers had for themselves which are no more, once they are idle."""
+    """Remove the verification queues of workers that no longer exist, once they are idle."""
     idle_queues_absent(
-        name="Remove the queues of workers that are no more",
+        name="Remove the queues of workers that no longer exist",
         vhost=settings.rabbitmq_vhost,
         wanted=queues(settings),
     )
 
 
 def queues(settings: Settings) -> tuple[str, ...]:
-    """Give the queues that the inventory's workers take tasks from."""
+    """Return the queues that the inventory's workers take tasks from."""
     return (*settings.topology.queues, *map(own_queue, settings.topology.workers))
 
 
 def configuration(settings: Settings) -> dict[str, File]:
-    """Give the broker's files."""
+    """Return the broker's files."""
     certificate = certificate_files(settings, "rabbitmq", CONFIGURATION, "rabbitmq")
     main = template(
         "rabbitmq.conf",
@@ -148,7 +148,7 @@ def configuration(settings: Settings) -> dict[str, File]:
 
 
 def metered(settings: Settings) -> bool:
-    """Tell whether the broker has metrics for Prometheus."""
+    """Return whether the broker has metrics for Prometheus."""
     return monitoring.RABBITMQ_EXPORTER in monitoring.here(settings)
 
 
@@ -175,14 +175,14 @@ def metrics_absent() -> Commands:
     """Disable the plugin that we have enabled, while the broker runs."""
     have = look(RabbitmqFiles)
     if _PLUGIN not in have.plugins or not have.metrics:
-        host.noop("there is no plugin of ours")
+        host.noop("this package has enabled no plugin here")
         return
     yield f"rabbitmq-plugins -q disable {_PLUGIN} </dev/null"
 
 
 @operation()
 def broker_user(user: str, password: str, vhost: str) -> Commands:
-    """Give a user its virtual host and all permissions there, and no tags.
+    """Grant a user its virtual host and all permissions there, and no tags.
 
     By a file of definitions: rabbitmqctl 4 waits for ever for a password on standard input.
     """
@@ -268,7 +268,7 @@ def idle_queues_absent(vhost: str, wanted: Collection[str]) -> Commands:
         and (name in leaving or not have[name].consumers)
     ]  # fmt: skip
     if not idle:
-        host.noop("no queue is left over")
+        host.noop("there is no queue to remove")
     for name in idle:
         yield StringCommand(
             "rabbitmqctl -q delete_queue --if-empty --if-unused -p", QuoteString(vhost),
@@ -277,7 +277,7 @@ def idle_queues_absent(vhost: str, wanted: Collection[str]) -> Commands:
 
 
 def _reached() -> list[Host]:
-    """Give the hosts of this run."""
+    """Return the hosts of this run."""
     return [each for each in state.inventory if state.is_host_in_limit(each)]
 
 
@@ -300,14 +300,14 @@ def absent(settings: Settings) -> Commands:
     """Stop the broker, which keeps its data, unless it has virtual hosts of others."""
     have = look(Units, watched=(Watched(RABBITMQ.unit, "/", ()),)).get(RABBITMQ.unit, NO_UNIT)
     if not (have.active or have.enabled):
-        host.noop("RabbitMQ is off")
+        host.noop("RabbitMQ is not running")
         return
     known = (look(RabbitmqDefinitions) or {}).get("vhosts", ())
     others = [each["name"] for each in known if each["name"] not in ("/", settings.rabbitmq_vhost)]
     if others:
-        host.log(f"RabbitMQ stays: it has virtual hosts of others ({', '.join(others)})")
+        host.log(f"RabbitMQ stays: it also has other virtual hosts ({', '.join(others)})")
     if others or stays("RabbitMQ", settings.rabbitmq_port):
-        host.noop("RabbitMQ is still used")
+        host.noop("RabbitMQ is still in use")
         return
     host.log(f"{_HOME} keeps what RabbitMQ has stored", logger.info)
     yield f"systemctl disable -q --now {RABBITMQ.unit}"

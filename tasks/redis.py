@@ -1,4 +1,4 @@
-"""Redis as the broker: an instance of Airflow's own, beside which Debian's does not run."""
+"""Redis as the broker: Airflow's own instance, in place of Debian's."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _watched(files: Iterable[str]) -> Watched:
 
 
 def configuration(settings: Settings) -> dict[str, File]:
-    """Give the instance's files; the first holds the password."""
+    """Return the instance's files; the first holds the password."""
     certificate = certificate_files(settings, "redis", _FOLDER, REDIS.user)
     main = template(
         "redis-airflow.conf",
@@ -115,14 +115,14 @@ def checks(settings: Settings) -> Iterator[Row]:
 
 @operation()
 def absent(settings: Settings, *, force: bool = False) -> Commands:
-    """Stop our instance for good and remove its configuration with the password; its data stay."""
+    """Stop our instance for good and remove its configuration with the password; its data stays."""
     have = look(Units, watched=(Watched(REDIS.unit, "/", ()),)).get(REDIS.unit, NO_UNIT)
     files = look(Paths, paths=MADE)
     if not (have.active or have.enabled or files):
-        host.noop("there is no Redis of ours")
+        host.noop("this package has set up no Redis here")
         return
     if not force and stays("Redis", settings.redis_port):
-        host.noop("Redis is still used")
+        host.noop("Redis is still in use")
         return
     host.log(f"{DATA} keeps what Redis has stored", logger.info)
     yield f"systemctl disable -q --now {REDIS.unit}"

@@ -125,7 +125,7 @@ class Release:
     rotate_key: str = "rotate-fernet-key"
     """The words of the one that encrypts anew; empty where it knows a single Fernet key."""
     remote_logs: Mapping[str, tuple[str, ...]]
-    """Scheme of an URL that tasks' logs can go to -> extras of which one brings what it needs."""
+    """Scheme of a URL that tasks' logs can go to -> extras of which one brings what it needs."""
     log_reader: str = "api_v2"
     """The way of ``airflow_canary.py`` to read a task's log from the web UI."""
     login_script: str = "login_fab.py"
@@ -138,7 +138,7 @@ class Release:
     """Paths of the web UI that answer 200 once it works."""
 
     def lock(self, python: str) -> str:
-        """Name the shipped lock for ``python`` under ``files/``."""
+        """Return the path of the shipped lock for ``python`` under ``files/``."""
         return f"constraints/airflow-{self.version}-py{python}.txt"
 
     def component(self, name: str) -> Component:
@@ -712,23 +712,23 @@ def find(version: str) -> Release:
             return replace(release, version=version)
     known = [release.version for release in RELEASES]
     raise UnknownReleaseError(
-        f"this package knows the releases {', '.join(known)} and their lines: "
-        f"{_nearest(version, known)} is near"
+        f"this package supports the releases {', '.join(known)} and their lines: the "
+        f"nearest is {_nearest(version, known)}"
     )
 
 
 def no_way(before: str, after: str) -> str | None:
-    """Say why the database of release ``before`` can't become one of ``after``, if it can't.
+    """Return why the database of release ``before`` can't become one of ``after``, if it can't.
 
     A line of releases leads to the next one in the table, whose migrations know it.
     """
     if Version(before) > Version(after):
-        return f"Airflow {before} is newer than {after}, and no database goes back"
+        return f"Airflow {before} is newer than {after}, and a database can't be downgraded"
     first, last = _line(before), _line(after)
     between = [each for each in reversed(RELEASES) if first < _line(each.version) < last]
     if between:
         steps = " and then ".join(release.version for release in between)
-        return f"Airflow {before} does not lead to {after} at once: go to {steps} first"
+        return f"Airflow {before} can't be upgraded to {after} directly: upgrade to {steps} first"
     return None
 
 
@@ -737,7 +737,7 @@ def _line(version: str) -> tuple[int, ...]:
 
 
 def _nearest(version: str, known: list[str]) -> str:
-    """Give the next newer one, to which it would be upgraded."""
+    """Return the next newer one, to which it would be upgraded."""
     try:
         newer = [other for other in known if Version(other) > Version(version)]
     except InvalidVersion:
@@ -746,7 +746,7 @@ def _nearest(version: str, known: list[str]) -> str:
 
 
 def is_shipped(version: str) -> bool:
-    """Tell whether there is a lock for exactly this release."""
+    """Return whether there is a lock for exactly this release."""
     return version in [release.version for release in RELEASES]
 
 
@@ -797,7 +797,7 @@ def apt_packages(release: Release, extras: Iterable[str], distribution: str) -> 
 
 
 def unknown_extra(release: Release, extras: Iterable[str]) -> str | None:
-    """Say in a sentence which of ``extras`` the release does not have, if any."""
+    """Return a sentence about those of ``extras`` that the release does not have, if any."""
     for extra in extras:
         if extra not in release.extras:
             near = get_close_matches(extra, release.extras, n=1)

@@ -34,7 +34,7 @@ MADE = (UNIT, OWN_ENVIRONMENT, STATE, "/var/lib/private/airflow-report", *DROP_I
 
 @deploy("Reports")
 def deploy_reports(settings: Settings | None = None) -> None:
-    """Report the crashes of a host's servers where it runs no Airflow, whose deploys do it else."""
+    """Report the crashes of a host's servers, if no Airflow there does so."""
     settings = of_this_host(settings)
     if settings.airflow_components or DROP_INS.keys().isdisjoint(settings.topology.components):
         return
@@ -74,7 +74,7 @@ def drop_ins(settings: Settings) -> None:
 
 
 def reporter(settings: Settings) -> dict[str, File]:
-    """Give the unit that reports another one's failure."""
+    """Return the unit that reports another one's failure."""
     text = template(
         "airflow-report@.service",
         settings=settings,

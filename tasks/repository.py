@@ -45,7 +45,7 @@ Question = Mapping[str, Any]
 
 
 def files(settings: Settings) -> dict[str, File | Folder]:
-    """Give the clone's folders, the script and its unit, and what opens the remote."""
+    """Return the clone's folders, the script and its unit, and what opens the remote."""
     names = {"settings": settings, "environment": ENVIRONMENT, "home": HOME, "user": USER}
     git = f"{HOME}/git"
     wanted: dict[str, File | Folder] = {
@@ -69,7 +69,7 @@ def files(settings: Settings) -> dict[str, File | Folder]:
 
 
 def question(settings: Settings) -> Question:
-    """Give the arguments of the look that all steps share."""
+    """Return the arguments of the look that all steps share."""
     return {
         "script": _SCRIPT,
         "url": str(settings.airflow_dags_repository),
@@ -79,12 +79,12 @@ def question(settings: Settings) -> Question:
 
 
 def source(settings: Settings, commit: str = "current") -> str:
-    """Give the folder of DAGs in a checkout."""
+    """Return the folder of DAGs in a checkout."""
     return f"{HOME}/checkouts/{commit}/{settings.airflow_dags_subfolder}".rstrip("/")
 
 
 def fetch(settings: Settings) -> None:
-    """Have the commit that all hosts are to use, beside the one that is used."""
+    """Fetch the commit that all hosts are to use, next to the one in use."""
     packages(name="Install git", packages=releases.APT["repository"], debs=debs_here(settings))
     account(name=f"Create the user {USER}", user=USER, home=HOME, shell="/usr/sbin/nologin")
     place(files(settings))
@@ -126,23 +126,23 @@ def use(settings: Settings) -> OperationMeta:
 
 
 def commit(have: Checkout) -> str:
-    """Give the commit that all hosts are to use; empty where none can be known."""
+    """Return the commit that all hosts are to use; empty where none can be known."""
     chosen = (each.connector_data.get(_COMMIT) for each in state.inventory)
     return next(filter(None, chosen), have.remote)
 
 
 @operation()
 def chosen(asked: Question) -> Commands:
-    """Have all hosts take the commit that this one sees: the branch may move in between."""
+    """Make all hosts use the commit that this one sees: the branch may move meanwhile."""
     if state.is_executing:
         host.connector_data[_COMMIT] = look(DagsRepository, **asked).remote
-    host.noop("choosing changes nothing")
+    host.noop("choosing a commit changes nothing")
     yield from ()
 
 
 @operation()
 def checked_out(asked: Question, subfolder: str) -> Commands:
-    """Have the wanted commit's files, also where somebody has changed those that are used."""
+    """Check out the wanted commit, also if somebody has changed the files in use."""
     have = look(DagsRepository, **asked)
     wanted = commit(have)
     if wanted and have.commit == wanted and have.whole:
@@ -160,7 +160,7 @@ def checked_out(asked: Question, subfolder: str) -> Commands:
 
 @operation()
 def switched(asked: Question, source: str) -> Commands:
-    """Have Airflow see the commit's files, all of them at once."""
+    """Switch Airflow to the commit's files, all of them at once."""
     have = look(DagsRepository, **asked)
     wanted = commit(have)
     if have.commit == wanted and have.link == source:
@@ -179,7 +179,7 @@ def switched(asked: Question, source: str) -> Commands:
 
 @operation()
 def clone_absent(link: str) -> Commands:
-    """Remove a clone that the inventory asks for no more, and what belongs to it."""
+    """Remove a clone that is no longer in the inventory, and what belongs to it."""
     if not look(Units, watched=(WATCHED,)).get(SERVICE, NO_UNIT).present:
         host.noop("there is no clone")
         return

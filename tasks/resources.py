@@ -1,4 +1,4 @@
-"""The files and templates that stand beside this package."""
+"""The files and templates next to this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def resource(name: str) -> Path:
-    """Give the absolute path of ``files/<name>``."""
+    """Return the absolute path of ``files/<name>``."""
     return _ROOT / "files" / name
 
 
@@ -33,7 +33,7 @@ def template(name: str, **values: object) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Give what keeps the templates that it has compiled: each host needs them again."""
+    """Return what keeps the templates that it has compiled: each host needs them again."""
     return Environment(
         loader=FileSystemLoader(_ROOT / "templates"),
         undefined=StrictUndefined,

@@ -1,4 +1,4 @@
-"""Bring a backup back: onto fresh hosts, or over an Airflow whose data may go."""
+"""Restore a backup: onto fresh hosts, or over an Airflow whose data may be replaced."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Archive:
     def read(cls, path: Path | None) -> Archive:
         """Read what a backup is of; SettingsError when it is none."""
         if path is None:
-            raise SettingsError("airflow_restore names no backup: set it to the file of one")
+            raise SettingsError("airflow_restore is empty: set it to the file of a backup")
         try:
             with tarfile.open(path) as tar:
                 version, keys = _text(tar, "version"), _text(tar, "secrets.env")
                 environment = _text(tar, "airflow.env") if "airflow.env" in tar.getnames() else ""
         except (OSError, KeyError, tarfile.TarError) as error:
-            raise SettingsError(f"airflow_restore {path} is no backup: {error}") from None
+            raise SettingsError(f"airflow_restore {path} is not a backup: {error}") from None
         key, name = (
             _value(keys, "AIRFLOW__CORE__FERNET_KEY"),
             _value(environment, "AIRFLOW_HOSTNAME"),
@@ -68,11 +68,11 @@ def _text(tar: tarfile.TarFile, name: str) -> str:
 
 @deploy("Restore")
 def deploy_restore(settings: Settings | None = None) -> None:
-    """Deploy the stack, and bring back what is in the backup ``airflow_restore``.
+    """Deploy the stack, and restore the backup ``airflow_restore``.
 
     The Fernet key comes from the backup; all other settings are the inventory's, and its DAGs win.
-    A backup of an older release is brought to the inventory's. SettingsError where an Airflow
-    with data of its own would lose them; with ``airflow_restore_over`` they are backed up first.
+    A backup of an older release is migrated to the inventory's. SettingsError if an Airflow
+    would lose its data; with ``airflow_restore_over`` the data is backed up first.
     """
     alone = settings is not None
     settings = Settings.of(host, settings)
@@ -83,20 +83,20 @@ def deploy_restore(settings: Settings | None = None) -> None:
     used = _used(sites)
     if used and not settings.airflow_restore_over:
         raise SettingsError(
-            f"{used} has an Airflow with data of its own, or one that can't be asked:"
-            " airflow_restore_over = True consents to replace them, after a backup"
+            f"{used} has an Airflow with data, or one that can't be asked: set"
+            " airflow_restore_over = True to replace the data, after a backup"
         )
     guarded(settings, alone=alone, replacing=True)
-    held(name="Hold the host for this run")
+    held(name="Lock the host for this run")
     if used and settings.topology.database_here and sites[host.name].seen.current:
-        backed_up(name="Back up what is to be replaced")
+        backed_up(name="Back up what will be replaced")
     settings = _with_key(settings, archive)
     deploy_stack(settings, replacing=sites)
     if not settings.airflow_components:
         return
     units = [unit_name(component) for component in settings.airflow_components]
     stop = stopped(name="Stop Airflow", units=units)
-    folder_to_lend(name="Make a folder for the backup")
+    folder_to_lend(name="Create a folder for the backup")
     sent(name=f"Send {archive.path}", path=archive.path, _sudo=False)
     barrier(name="Wait until Airflow is stopped")
     if settings.topology.database_here:
@@ -105,7 +105,7 @@ def deploy_restore(settings: Settings | None = None) -> None:
             name = archive.host or "the host of the backup"
             dags_paused(name=f"Pause the DAGs, which {name} may still run")
     files_restored(name="Restore the DAGs and plugins", home=settings.airflow_home)
-    taken_back(name="Take the lent backup back")
+    taken_back(name="Remove the SSH user's copy of the backup")
     if settings.topology.database_here:
         deploy_database(settings, kept=True)
         deploy_objects(settings)
@@ -114,7 +114,7 @@ def deploy_restore(settings: Settings | None = None) -> None:
 
 
 def _used(sites: Mapping[str, Site]) -> str:
-    """Name the host whose database has data that somebody could miss, or can't be asked.
+    """Return the name of the host whose database has data worth keeping, or can't be asked.
 
     A run without the database's host knows nothing of it.
     """
@@ -124,17 +124,17 @@ def _used(sites: Mapping[str, Site]) -> str:
 
 
 def _with_key(settings: Settings, archive: Archive) -> Settings:
-    """Take over the backup's Fernet key, without which nobody reads its connections."""
+    """Use the backup's Fernet key, without which its connections can't be read."""
     own = settings.secret(KEY)
     if archive.fernet_key in ("", own):
         return settings
     file = settings.secrets_file(host)
     if secrets.kept(file, KEY) != own:
         raise SettingsError(
-            f"{KEY} is not the one of {archive.path}: leave it out, or set the backup's, which"
-            " its secrets.env has"
+            f"{KEY} is not the one of {archive.path}: leave it out, or set it to the key in the"
+            " backup's secrets.env"
         )
-    key_replaced(name="Keep the backup's Fernet key", file=file, old=own, new=archive.fernet_key)
+    key_replaced(name="Save the backup's Fernet key", file=file, old=own, new=archive.fernet_key)
     return settings.model_copy(update={KEY: SecretStr(archive.fernet_key)})
 
 
@@ -152,7 +152,7 @@ def stopped(units: list[str]) -> Commands:
 
 @operation()
 def database_restored(units: list[str]) -> Commands:
-    """Put the backup's database in the place of what is there, or leave that and run it again."""
+    """Replace the database by the backup's, or leave it and start the services again."""
     yield (
         f"umask 077; tar -C {LENT} -xf {LENT}/backup.tar database.dump"
         f" && {helper('airflow_database.py')} restore < {LENT}/database.dump"

@@ -59,7 +59,7 @@ def first_with(revision: str) -> str:
 
 
 def has(version: str) -> bool:
-    """Tell whether the table has exactly this release."""
+    """Return whether the table has exactly this release."""
     return Version(version) in known()
 
 
@@ -73,7 +73,7 @@ def heads_of(version: str) -> frozenset[str]:
 
 
 def compare(revisions: Iterable[str], version: str) -> Age:
-    """Tell how old a database with ``revisions`` is, seen from the release that is wanted.
+    """Return how old a database with ``revisions`` is, compared with the wanted release.
 
     ``older``: the release can migrate it; ``too old``: it can't, as it no longer has the
     migrations from there; ``unknown``: no release has one of the revisions, or there are none.
@@ -90,7 +90,7 @@ def compare(revisions: Iterable[str], version: str) -> Age:
 
 
 def describe(revisions: Iterable[str]) -> str:
-    """Name the Airflow that has made a database with ``revisions``, in words for a sentence."""
+    """Return the Airflow that created a database with ``revisions``, as words for a sentence."""
     found = frozenset(revisions)
     if not found:
         return "an unknown Airflow (no revision)"
@@ -115,6 +115,6 @@ def _strange(revisions: Iterable[str]) -> list[str]:
 
 
 def _between(version: Version) -> str:
-    """Name the state on the way to a release."""
+    """Return the name of a state between releases."""
     before = [other for other in known() if other < version]
     return f"between Airflow {before[-1]} and {version}" if before else f"before Airflow {version}"

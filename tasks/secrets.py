@@ -27,12 +27,12 @@ class SecretsError(DeployError):
 
 
 def fernet_key() -> str:
-    """Make a Fernet key: 32 random bytes in URL-safe base64."""
+    """Return a new Fernet key: 32 random bytes in URL-safe base64."""
     return base64.urlsafe_b64encode(dice.token_bytes(32)).decode()
 
 
 def password() -> str:
-    """Make a password of 32 letters and digits: 160 bits, safe in every URL and shell."""
+    """Return a new password of 32 letters and digits: 160 bits, safe in every URL and shell."""
     return dice.token_hex(20)
 
 
@@ -61,7 +61,7 @@ GUESSED = frozenset(
 
 
 def is_guessed(secret: str) -> bool:
-    """Tell whether a secret is empty, or no secret at all."""
+    """Return whether a secret is empty, or no secret at all."""
     return not GUESSED.isdisjoint({secret.strip(), secret.strip().lower()})
 
 
@@ -80,7 +80,7 @@ def default_file(groups: Iterable[str], arguments: Iterable[str] | None = None) 
 
 
 def complete(given: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Give every secret: ``given``, else the environment's, else the file's, else a new one.
+    """Return every secret: ``given``, else the environment's, else the file's, else a new one.
 
     The environment variable of a secret is its name in upper case. New ones are written to
     ``file`` before they are used anywhere.
@@ -107,7 +107,7 @@ def _keep(file: Path, names: list[str]) -> dict[str, str]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have a private folder, which is made where it is missing, for oneself."""
+    """Lock a private folder, which is created if it is missing."""
     private_folder(folder)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -115,12 +115,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def kept(file: Path, name: str) -> str:
-    """Give a secret that ``file`` has; empty when it has none."""
+    """Return a secret that ``file`` has; empty when it has none."""
     return _read(file).get(name, "")
 
 
 def next_key(file: Path, name: str) -> str:
-    """Give the Fernet key that ``file`` keeps under ``name``, a new one if it has none."""
+    """Return the Fernet key that ``file`` keeps under ``name``, a new one if it has none."""
     with _held(file) as secrets:
         return secrets.setdefault(name, fernet_key())
 
@@ -132,14 +132,14 @@ def forget(file: Path, name: str) -> None:
 
 
 def replace(file: Path, name: str, old: str, new: str) -> None:
-    """Put a new secret in the place of an old one, unless ``file`` has another one by now."""
+    """Replace an old secret by a new one, unless ``file`` has another one by now."""
     with _held(file) as secrets:
         if secrets.get(name) == old:
             secrets[name] = new
 
 
 def replace_all(file: Path, values: Mapping[str, str]) -> None:
-    """Put ``values`` into ``file``, and keep beside it what it had in their places."""
+    """Write ``values`` to ``file``, and keep the values that they replace next to it."""
     with _held(file) as secrets:
         if any(secrets.get(name) != value for name, value in values.items()):
             former = file.with_name(f"{file.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
@@ -170,13 +170,11 @@ def _read(file: Path) -> dict[str, str]:
         kept = json.loads(file.read_text())
         if isinstance(kept, dict) and all(isinstance(each, str) for each in kept.values()):
             return kept
-    raise SecretsError(
-        f"{file} is no JSON with texts by their names: mend it, or bring it back from a copy"
-    )
+    raise SecretsError(f"{file} is not a JSON object of strings: fix it, or restore it from a copy")
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that nobody else reads and that git ignores."""
+    """Create a folder that nobody else can read and that git ignores."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ignore = folder / ".gitignore"
     if not ignore.exists():
@@ -184,7 +182,7 @@ def private_folder(folder: Path) -> None:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Put a text that nobody else reads in the place of a file."""
+    """Replace a file by a text that nobody else can read."""
     new = file.with_name(file.name + ".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(text)

@@ -25,12 +25,12 @@ _HARMLESS = re.compile(r"[0-9.:/*-]{0,18}")
 
 
 def has_login(url: str) -> bool:
-    """Tell whether a URL, or what should be one, has a user or a password in it."""
+    """Return whether a URL, or what should be one, has a user or a password in it."""
     return "@" in url.partition("://")[2]
 
 
 def looks_secret(section: str, key: str, value: object) -> bool:
-    """Tell whether a value of airflow.cfg has to be hidden though it was given as plain text."""
+    """Return whether a value of airflow.cfg has to be hidden though it was given as plain text."""
     if isinstance(value, SecretStr):
         return True
     text = str(value)
@@ -42,7 +42,7 @@ def looks_secret(section: str, key: str, value: object) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Write a refused value for a sentence; empty where it might be a secret."""
+    """Return a refused value as part of a sentence; empty if it might be a secret."""
     if isinstance(value, str):
         harmless = bool(_HARMLESS.fullmatch(value))
     else:
@@ -51,7 +51,7 @@ def shown(value: Any) -> str:
 
 
 def refusal(error: ValidationError, place: Sequence[int | str] | None = None) -> str:
-    """Say the first thing that pydantic found, and where in a setting, but not the value."""
+    """Return pydantic's first finding and its place in a setting, but not the value."""
     first = error.errors(include_url=False, include_input=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     words = [str(word) for word in (first["loc"] if place is None else place) if word != "[key]"]
@@ -60,5 +60,5 @@ def refusal(error: ValidationError, place: Sequence[int | str] | None = None) ->
 
 
 def named(name: str) -> str:
-    """Write a name for a sentence, unless somebody put a URL with a login in its place."""
+    """Return a name as part of a sentence, unless it is a URL with a login."""
     return "a name with a login" if has_login(name) else name

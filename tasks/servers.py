@@ -1,4 +1,4 @@
-"""What the modules of the servers offer to those who go over all of them."""
+"""What each server's module offers to callers that handle all servers."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ def deploy_absent(settings: Settings, gone: Collection[Server]) -> None:
     """Stop the servers that are ``gone`` from the inventory, and keep their data."""
     for server in host.loop(list(OFFERS)):
         if server in gone:
-            name = f"Stop {server.name}, which the inventory no longer has here"
+            name = f"Stop {server.name}, which no longer belongs on this host"
             OFFERS[server].absent(name=name, settings=settings)

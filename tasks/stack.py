@@ -51,7 +51,7 @@ def deploy_stack(
 ) -> None:
     """Deploy every component that the inventory gives this host; ``settings`` default to its data.
 
-    SettingsError says what is wrong with them, and what on the hosts forbids the run, before
+    SettingsError says what is wrong with them, or what on the hosts forbids the run, before
     anything is changed. ``replacing`` is what was seen there by a deploy that has consent to
     replace what the database holds, which is backed up first.
     """
@@ -64,7 +64,7 @@ def deploy_stack(
     settings = of_this_host(settings)
     expect(_looks(settings))
     ask_expected()
-    held(name="Hold the host for this run")
+    held(name="Lock the host for this run")
     checked = settings.airflow_dags_check == "refuse" and _as_the_dags_will_find_it(settings)
     if checked:
         deploy_dags_check(settings)
@@ -99,7 +99,7 @@ def deploy_stack(
     if settings.topology.database_here:
         deploy_foreign(settings)
         if replacing and stored and stored.used and not sites[host.name].seen.current:
-            backed_up(name="Back up what is to be replaced", release=stored.release)
+            backed_up(name="Back up what will be replaced", release=stored.release)
         deploy_database(settings, stored=stored, empty=holds_nothing(sites), kept=bool(before))
         deploy_objects(settings)
     barrier(name="Wait for the schema")
@@ -136,7 +136,7 @@ def _looks(settings: Settings) -> Iterator[Look]:
 
 
 def _as_the_dags_will_find_it(settings: Settings) -> bool:
-    """Tell whether DAGs find on the host, before it is changed, what they are to find."""
+    """Return whether DAGs find on the host, before it is changed, what they are to find."""
     return bool(settings.airflow_components) and (
         in_use(settings) and as_wanted(configuration(settings))
     )

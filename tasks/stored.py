@@ -123,12 +123,12 @@ class Stored:
 
     @property
     def airflow(self) -> bool:
-        """Whether it has tables of Airflow's, if only those of a schema that was begun."""
+        """Whether it has tables of Airflow, if only those of an incomplete schema."""
         return bool(self.revisions) or {"runs", "connections"} <= dict(self.rows).keys()
 
     @property
     def used(self) -> bool:
-        """Whether there are rows that Airflow does not make by itself."""
+        """Whether there are rows that Airflow does not create by itself."""
         return self.airflow and any(number for what, number in self.rows if what != "logins")
 
     @property
@@ -148,20 +148,20 @@ class Stored:
         return ", ".join([self.schema, *counted])
 
     def locked(self, keys: str) -> list[str]:
-        """Name what none of the Fernet ``keys``, which a comma separates, opens."""
+        """Return the names of secrets that none of the comma-separated Fernet ``keys`` decrypts."""
         opener = MultiFernet([Fernet(key) for key in keys.split(",")])
         return [name for name, token in self.secrets if not _opens(opener, token)]
 
     def age(self, version: str) -> schemas.Age:
-        """Tell how old its schema is, seen from release ``version``."""
+        """Return how old its schema is, compared with release ``version``."""
         return schemas.compare(self.revisions, version)
 
     def older(self, version: str) -> bool:
-        """Tell whether release ``version`` would migrate it."""
+        """Return whether release ``version`` would migrate it."""
         return bool(self.revisions) and self.age(version) == "older"
 
     def no_way(self, version: str) -> str | None:
-        """Say why this can't become the database of release ``version``, if it can't."""
+        """Return why this can't become the database of release ``version``, if it can't."""
         if not self.revisions or self.age(version) == "same":
             return None
         if not self.release or self.age(version) == "unknown":
@@ -178,12 +178,12 @@ def _opens(opener: MultiFernet, token: str) -> bool:
 
 
 def read(lines: Iterable[str]) -> Stored:
-    """Put answers together that are lines of JSON."""
+    """Combine answers that are lines of JSON."""
     return together([json.loads(line) for line in lines])
 
 
 def together(answers: Sequence[dict[str, Any]]) -> Stored:
-    """Put answers together."""
+    """Combine answers."""
     rows = {each["count"]: int(each["rows"]) for each in answers if "count" in each}
     jobs = [
         Job(each["job"], str(each["host"]), str(each["user"]), int(each["age"]))

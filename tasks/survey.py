@@ -121,7 +121,7 @@ class Seen:
 
     @property
     def ours(self) -> bool:
-        """Whether there is something of this package, if only what an uninstall has left."""
+        """Whether there is anything of this package, if only what an uninstall has left."""
         servers = (self.cluster, self.broker, self.pool)
         return bool(self.current or self.marked or self.keys) or "ours" in servers
 
@@ -217,12 +217,12 @@ def _account(line: str) -> tuple[str, Login]:
 
 
 def fingerprints(keys: str) -> frozenset[str]:
-    """Give what tells Fernet keys, which a comma separates, without showing them."""
+    """Return what tells Fernet keys, which a comma separates, without showing them."""
     return frozenset(map(fingerprint, keys.split(",")))
 
 
 def fingerprint(secret: str) -> str:
-    """Give what tells a secret that nobody could guess."""
+    """Return what tells a secret that nobody could guess."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -296,7 +296,7 @@ def _used(settings: Settings) -> list[str]:
 
 
 def generated(settings: Settings, file: Path) -> dict[str, str]:
-    """Give the fingerprints of the secrets that are the file's: they are too long to be guessed."""
+    """Return the fingerprints of the file's own secrets, which are too long to be guessed."""
     values = {name: settings.secret(name) for name in _used(settings)}
     own = {name: value for name, value in values.items() if secrets.kept(file, name) == value}
     return {name: fingerprint(value) for name, value in own.items()}
@@ -341,7 +341,7 @@ def _through(settings: Settings) -> dict[str, Any]:
 
 
 def _login(settings: Settings) -> str:
-    """Give the variables with which psql reaches the external database."""
+    """Return the variables with which psql reaches the external database."""
     variables = {
         "PGHOST": settings.server("postgresql"),
         "PGPORT": settings.postgresql_port,

@@ -126,7 +126,7 @@ def _delivered(source: str | IO[str], name: str) -> FileUploadCommand:
 
 
 def debs_here(settings: Settings) -> Path | None:
-    """Give the bundle's folder for the host's distribution; None without a bundle.
+    """Return the bundle's folder for the host's distribution; None without a bundle.
 
     SettingsError says what a bundle lacks.
     """
@@ -139,7 +139,7 @@ def debs_here(settings: Settings) -> Path | None:
 
 
 def certificate_files(settings: Settings, server: str, folder: str, group: str) -> dict[str, File]:
-    """Give certificate and key of a server of ours with TLS, for the ``group`` that it runs as."""
+    """Return certificate and key of our own server with TLS, for the ``group`` it runs as."""
     given = settings.servers[server]
     certificate, key = given.certificate, given.certificate_key
     if not (given.tls and certificate and key):
@@ -156,7 +156,7 @@ def certificate_files(settings: Settings, server: str, folder: str, group: str) 
 def deploy_system(settings: Settings | None = None) -> None:
     """Prepare a host for the components; ``settings`` default to the host's data.
 
-    SettingsError tells of a clock that is wrong, and of too little memory.
+    SettingsError if the clock is wrong or there is too little memory.
     """
     settings = of_this_host(settings)
     check_clock(look(HostSystem).ahead)
@@ -165,9 +165,9 @@ def deploy_system(settings: Settings | None = None) -> None:
         packages=releases.APT["system"],
         debs=debs_here(settings),
     )
-    swap(name="Have swap for what the memory does not hold", mebibytes=settings.airflow_swap or 0)
-    journal(name="Bound the journal", mebibytes=settings.airflow_journal_size)
-    host_names(name="Let the hosts find each other by name", lines=settings.topology.names)
+    swap(name="Set up the swap file", mebibytes=settings.airflow_swap or 0)
+    journal(name="Limit the journal's size", mebibytes=settings.airflow_journal_size)
+    host_names(name="Add the hosts' names to /etc/hosts", lines=settings.topology.names)
     if settings.airflow_components:
         account(
             name="Create the user airflow",
@@ -224,7 +224,7 @@ def looks(settings: Settings) -> Iterator[Look]:
 
 @operation()
 def swap(mebibytes: int) -> Commands:
-    """Make a swap file of at least so many MiB and use it, after a reboot too.
+    """Create a swap file of at least so many MiB and use it, after a reboot too.
 
     A larger one stays: to take swap away needs memory that may not be there.
     """
@@ -246,7 +246,7 @@ def swap(mebibytes: int) -> Commands:
 
 @operation()
 def journal(mebibytes: int | None) -> Commands:
-    """Let the journal take at most so many MiB; with None the host's own bounds hold."""
+    """Limit the journal to so many MiB; with None the host's own limits apply."""
     have = look(HostSystem)
     text = template("journald.conf", mebibytes=mebibytes) if mebibytes else ""
     if have.journal == (text and digest(text)) or not (text or have.journal_ours):
@@ -268,7 +268,7 @@ def journal(mebibytes: int | None) -> Commands:
 
 @operation()
 def host_names(lines: Sequence[str]) -> Commands:
-    """Let the hosts find each other by name, also without DNS, and each find itself.
+    """Make the names of all hosts resolve on each of them, even without DNS.
 
     Airflow and RabbitMQ expect a host's own name to resolve.
     """
@@ -284,13 +284,13 @@ def host_names(lines: Sequence[str]) -> Commands:
 
 @operation()
 def account(user: str, home: str, shell: str) -> Commands:
-    """Make a system user with a group of the same name."""
+    """Create a system user with a group of the same name."""
     have = look(UserAccount, user=user)
     if have == Account(home, shell):
         host.noop(f"the user {user} is as it should be")
         return
     if have and not have.shell.endswith(("nologin", "false")):
-        yield from refused(f"the account {user} is one that somebody logs in to: rename it")
+        yield from refused(f"the account {user} is one that someone logs in to: rename it")
         return
     name = QuoteString(user)
     options = ("--home", QuoteString(home), "--shell", QuoteString(shell), name)

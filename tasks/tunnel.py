@@ -112,7 +112,7 @@ def _contexts(settings: Settings, mode: str) -> list[ssl.SSLContext | None]:
 
 
 def _authorities(settings: Settings, mode: str) -> str | None:
-    """Give those that vouch for the server: the given ones, or those that the host believes."""
+    """Return the CAs that vouch for the server: the given ones, or the host's own."""
     if settings.postgresql_ca:
         return settings.postgresql_ca.read_text()
     if mode not in ("verify-ca", "verify-full"):
@@ -122,7 +122,7 @@ def _authorities(settings: Settings, mode: str) -> str | None:
 
 
 def _socket(address: str, port: int) -> socket.socket:
-    """Give a socket whose other end is ``address``, as the host reaches it."""
+    """Return a socket whose other end is ``address``, as the host reaches it."""
     channel = channel_to(address, port)
     if channel is None:
         return socket.create_connection((address, port), _WITHIN)

@@ -1,4 +1,4 @@
-"""Remove what the other deploys have made, and data only where that is asked for."""
+"""Remove what the other deploys have set up, and data only on request."""
 
 from __future__ import annotations
 
@@ -54,22 +54,22 @@ _FILES = (
 def deploy_uninstall(settings: Settings | None = None) -> None:
     """Stop Airflow and remove its services, environments and commands.
 
-    Data stay: databases, DAGs, logs and keys, with the servers that hold them. With
-    ``airflow_uninstall_data`` they go too. Backups and packages of apt stay always. SettingsError
-    where that would remove what this package has not made.
+    Data stays: databases, DAGs, logs and keys, with the servers that hold it. With
+    ``airflow_uninstall_data`` it is removed too. Backups and apt packages always stay.
+    SettingsError if that would remove what this package did not set up.
     """
     settings = Settings.of(host, settings)
     guard_removal(settings)
-    held(name="Hold the host for this run")
+    held(name="Lock the host for this run")
     units = tuple(Watched(unit, "/", ()) for unit in _UNITS)
     units_absent(name="Stop and remove the services", units=units)
-    rules_absent(name="Open the ports that were closed to strangers")
-    metrics_absent(name="Have no metrics of RabbitMQ any more")
+    rules_absent(name="Remove the firewall rules")
+    metrics_absent(name="Disable RabbitMQ's metrics")
     proxy.absent(name="Remove the proxy", settings=settings)
-    swap_absent(name=f"Use {SWAP_FILE} no more")
-    journal(name="Bound the journal no more", mebibytes=None)
+    swap_absent(name=f"Remove the swap file {SWAP_FILE}")
+    journal(name="Remove the journal's size limit", mebibytes=None)
     absent(name="Remove the environments and commands", paths=_FILES)
-    host_names(name="Forget the names of the other hosts", lines=())
+    host_names(name="Remove the other hosts' names from /etc/hosts", lines=())
     if not settings.airflow_uninstall_data:
         return
     absent(
@@ -88,21 +88,21 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
     if "redis" in settings.topology.components:
         redis.absent(name="Stop Redis", settings=settings, force=True)
-        absent(name="Remove what Redis has stored", paths=(redis.DATA,))
+        absent(name="Remove Redis's data", paths=(redis.DATA,))
 
 
 @operation()
 def rules_absent() -> Commands:
-    """Take our table of nftables away."""
+    """Remove our table of nftables."""
     if not host.get_fact(FirewallTable):
-        host.noop("no table of ours is loaded")
+        host.noop("this package has loaded no rules here")
         return
     yield "nft delete table inet pyinfra_airflow"
 
 
 @operation()
 def swap_absent() -> Commands:
-    """Take our swap file out of use, now and after a reboot."""
+    """Remove our swap file, now and after a reboot."""
     have = look(HostSystem)
     rest = [line for line in have.fstab if line.split()[:1] != [SWAP_FILE]]
     if have.swap_file:

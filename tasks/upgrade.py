@@ -1,6 +1,6 @@
-"""From one release of Airflow to the next, and back: all hosts or none.
+"""Upgrade Airflow to another release, and roll back: all hosts or none.
 
-``deploy_stack`` calls what is here when a host has another release than the inventory wants.
+``deploy_stack`` calls this if a host has another release than the inventory asks for.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UPGRADE = "airflow_upgrade"
 
 @dataclass
 class Part:
-    """What a host has to do when the upgrade fails."""
+    """What a host has to do if the upgrade fails."""
 
     database: bool
     """Whether it puts the database back."""
@@ -45,7 +45,7 @@ class Part:
 
 
 def release_before(settings: Settings) -> str | None:
-    """Give the release that the host has, if it has to leave it; SettingsError without a way."""
+    """Return the release that the host has, if it has to leave it; SettingsError without a way."""
     before = look(HostSystem).release
     if not settings.airflow_components or before in ("", settings.airflow_version):
         return None
@@ -58,28 +58,28 @@ def release_before(settings: Settings) -> str | None:
 
 @deploy("Upgrade")
 def deploy_leaving(settings: Settings, environment: str) -> None:
-    """Stop the release that runs, once ``environment`` is ready, and keep what brings it back.
+    """Stop the running release, once ``environment`` is ready, and save what a rollback needs.
 
-    Whatever fails on any host from here on brings all of them back to it.
+    Any failure on any host from here on returns all hosts to it.
     """
     _guard()
     place(tools(settings))
     keys_known(
-        name="Look for keys of airflow_config that the release does not know",
+        name="Look for airflow_config keys that the release does not know",
         environment=environment,
         keys=[[section, key] for section, keys in settings.airflow_config.items() for key in keys],
     )
-    begun(name="Begin on all hosts or none", database=settings.topology.database_here)
+    begun(name="Start the upgrade on all hosts or none", database=settings.topology.database_here)
     deploy_drain(settings)
     previous(name="Stop the services", step="stop")
     barrier(name="Wait until every host has stopped")
-    kept(name="Keep what brings the old release back", database=settings.topology.database_here)
-    barrier(name="Wait until every host has kept it")
+    kept(name="Save what a rollback needs", database=settings.topology.database_here)
+    barrier(name="Wait until every host has saved it")
 
 
 @deploy("Upgrade")
 def deploy_stopped(settings: Settings) -> None:
-    """Stop what runs here, before a database that has come to an older schema is migrated."""
+    """Stop what runs here, before a database with an older schema is migrated."""
     units = tuple(Watched(unit, "/", ()) for unit in sorted(every_unit()))
     services_stopped(name="Stop the services", units=units)
     barrier(name="Wait until every host has stopped")
@@ -87,22 +87,22 @@ def deploy_stopped(settings: Settings) -> None:
 
 @deploy("Upgrade")
 def deploy_arrived(settings: Settings) -> None:
-    """Verify what an upgrade has made; from here on it is not undone by itself."""
+    """Verify an upgrade and complete it: from here on it is no longer undone automatically."""
     deploy_verify(settings)
-    ended(name="End the upgrade")
+    ended(name="Finish the upgrade")
 
 
 @deploy("Rollback")
 def deploy_rollback(settings: Settings | None = None) -> None:
     """Undo the last upgrade by hand, on all hosts: environment, files, services and database.
 
-    What the newer release has written into the database goes; a backup of it is made first.
-    SettingsError unless ``airflow_version`` is what ran before.
+    What the newer release has written into the database is lost; a backup of it is made first.
+    SettingsError unless ``airflow_version`` is the release that ran before.
     """
     settings = Settings.of(host, settings)
     if settings.airflow_components:
         _check_way_back(settings.airflow_version)
-    held(name="Hold the host for this run")
+    held(name="Lock the host for this run")
     if "postgresql" in settings.topology.components:
         deploy_more_access(settings)
     if not settings.airflow_components:
@@ -111,10 +111,10 @@ def deploy_rollback(settings: Settings | None = None) -> None:
     barrier(name="Wait until every host has stopped")
     # A rollback that was cut short has put the database back before any files.
     if settings.topology.database_here and look(HostSystem).release != settings.airflow_version:
-        backed_up(name="Back up what is to be replaced")
-        previous(name="Put the database back", step="database")
+        backed_up(name="Back up what will be replaced")
+        previous(name="Restore the previous database", step="database")
     barrier(name="Wait for the database")
-    back = previous(name="Put the files back and run the services", step="files")
+    back = previous(name="Restore the files and start the services", step="files")
     questions = {each: question(settings, each) for each in settings.airflow_components}
     expect([Look.of(ProbeAnswers, questions=tuple(questions.values()), within=0)])
     for component in host.loop(settings.release.components):
@@ -132,15 +132,14 @@ def _check_way_back(wanted: str) -> None:
     before = look(PreviousRelease)
     if before != wanted:
         raise SettingsError(
-            f"{host.name} keeps Airflow {before} from before its last upgrade: set airflow_version"
-            f" to that"
+            f"{host.name} ran Airflow {before} before its last upgrade: set airflow_version to that"
             if before
-            else f"{host.name} has nothing to go back to: no upgrade was made there"
+            else f"{host.name} has nothing to roll back to: it was never upgraded"
         )
 
 
 def _guard() -> None:
-    """Have the hosts of an upgrade go back together when one of them fails.
+    """Make all hosts of an upgrade return to the old release when one of them fails.
 
     pyinfra calls ``fail_hosts`` once every host has ended the step, and goes on with the others.
     """
@@ -163,7 +162,7 @@ def _guard() -> None:
 
 
 def _go_back(parts: dict[Host, Part]) -> None:
-    logger.error("The upgrade has failed: every host goes back to what ran before")
+    logger.error("The upgrade has failed: every host returns to the previous release")
     whole = all(part.kept for part in parts.values())
     for step in ("stop", "database", "files") if whole else ("start",):
         for each, part in parts.items():
@@ -177,7 +176,7 @@ def _go_back(parts: dict[Host, Part]) -> None:
 
 @operation()
 def keys_known(environment: str, keys: Sequence[Sequence[str]]) -> Commands:
-    """Fail where the new release does not know a key that the inventory sets."""
+    """Fail if the new release does not know a key that the inventory sets."""
     yield StringCommand(
         f"{ENVIRONMENT}/bin/as-airflow", QuoteString(f"{environment}/bin/python"),
         f"{ENVIRONMENT}/lib/airflow_keys.py", _stdin=json.dumps(keys),
@@ -186,7 +185,7 @@ def keys_known(environment: str, keys: Sequence[Sequence[str]]) -> Commands:
 
 @operation()
 def begun(database: bool) -> Commands:
-    """Fail where another host has failed, and else take part in going back when one does."""
+    """Fail if another host has failed; otherwise take part in the rollback when one does."""
     if state.failed_hosts:
         yield "echo 'another host has failed, so nothing is stopped here' >&2; false"
         return
@@ -199,7 +198,7 @@ def begun(database: bool) -> Commands:
 
 @operation()
 def services_stopped(units: tuple[Watched, ...]) -> Commands:
-    """Stop those of the units that run."""
+    """Stop those of the units that are running."""
     have = look(Units, watched=units)
     running = [each.unit for each in units if have.get(each.unit, NO_UNIT).active]
     if not running:
@@ -210,7 +209,7 @@ def services_stopped(units: tuple[Watched, ...]) -> Commands:
 
 @operation()
 def previous(step: str) -> Commands:
-    """Take a step of going back, or of preparing it."""
+    """Take a step of a rollback, or of its preparation."""
     yield f"{_PREVIOUS} {step}"
 
 
@@ -224,8 +223,8 @@ def kept(database: bool) -> Commands:
 
 @operation()
 def ended() -> Commands:
-    """Let later failures be."""
+    """Finish the upgrade, so that later failures no longer undo it."""
     if state.is_executing:
         host.connector_data.pop(_UPGRADE, None)
-    host.noop("the upgrade has ended")
+    host.noop("the upgrade is finished")
     yield from ()

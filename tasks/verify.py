@@ -1,6 +1,6 @@
-"""Prove that what is deployed works, and say so in a table of one row a check.
+"""Prove that what is deployed works, and report it in a table with a row for each check.
 
-Nothing is changed but for one run of the DAG that has a task for each worker.
+Nothing is changed except for one run of the DAG with a task for each worker.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _EVERYWHERE = {*EVERYWHERE, "*", "[::]"}
 
 @deploy("Verify")
 def deploy_verify(settings: Settings | None = None) -> None:
-    """Check every component, and run a task on each worker; a wrong row ends the run in failure."""
+    """Check every component, and run a task on each worker; the run fails if a row is wrong."""
     settings = of_this_host(settings)
-    examined(name="Look at every component", settings=settings)
-    barrier(name="Wait for every host's look")
+    examined(name="Check every component", settings=settings)
+    barrier(name="Wait for every host's checks")
     if settings.topology.database_here:
         canary_ran(name="Run a task on each worker", settings=settings)
     barrier(name="Wait for the tasks")
     if settings.release.web in settings.airflow_components:
         logs_read(name="Read the tasks' logs as the web UI does", settings=settings)
     barrier(name="Wait for the logs")
-    told(name="Tell what was seen")
+    told(name="Report the results")
 
 
 def _rows() -> list[Row]:
-    """Give the rows of this host, to add to."""
+    """Return the rows of this host, to add to."""
     rows: list[Row] = host.connector_data.setdefault("airflow_rows", [])
     return rows
 
@@ -64,7 +64,7 @@ def examined(settings: Settings) -> Commands:
     """Check what this host has, without changing anything."""
     if state.is_executing:
         _rows().extend(_examine(settings))
-    host.noop("looking changes nothing")
+    host.noop("checking changes nothing")
     yield from ()
 
 
@@ -93,11 +93,13 @@ def _network(settings: Settings) -> Iterator[Row]:
     wanted = {name: address for address, name in pairs}
     reach = look(NetworkReach, names=tuple(wanted), ports=needed(settings))
     astray = [name for name, address in wanted.items() if reach.resolved.get(name) != address]
-    yield row("names of the hosts", not astray, f"astray: {', '.join(astray)}" if astray else "ok")
+    yield row(
+        "names of the hosts", not astray, f"wrong address: {', '.join(astray)}" if astray else "ok"
+    )
     closed = ", ".join(reach.closed)
     yield row("servers in reach", not closed, f"no answer from {closed}" if closed else "ok")
     open_ = strangers(settings, reach)
-    yield row("open ports", not open_, f"not asked for: {', '.join(open_)}" if open_ else "ok")
+    yield row("open ports", not open_, f"unexpected: {', '.join(open_)}" if open_ else "ok")
 
 
 def needed(settings: Settings) -> tuple[str, ...]:
@@ -250,11 +252,11 @@ def told() -> Commands:
     if host.connector_data.get(_FORMER) and all(each.right is not False for each in everything):
         # Not a change of the host: no plan could announce it.
         run_quietly(StringCommand("rm -f", FORMER))
-    host.noop("every check holds")
+    host.noop("every check passes")
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Write the rows as aligned lines, the wrong ones marked."""
+    """Return the rows as aligned lines, with the wrong ones marked."""
     wide = max(len(each.check) for each in rows)
     hosts = max(len(each.host) for each in rows)
     marks = {True: "ok  ", False: "FAIL", None: "note"}

@@ -36,7 +36,7 @@ class Wheelhouse:
         return None if "://" in self.place else Path(self.place)
 
     def variables(self, carried: str) -> dict[str, str]:
-        """Give the variables with which pip and uv look there alone.
+        """Return the variables with which pip and uv look there alone.
 
         ``carried`` is where a host has the files of a folder of this machine.
         """

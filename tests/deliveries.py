@@ -119,7 +119,7 @@ def check_broken_files(deployment: Deployment, host: Host, path: Path) -> None:
     refused = deployment.show("-y", airflow_dags_check="refuse")
     assert refused.code != 0
     _has_traceback(refused)
-    assert "DAG files don't import, so none is replaced" in refused.output
+    assert "DAG files don't import, so none was replaced" in refused.output
     on_host = f"cat {HOME}/dags/example_three_tasks.py"
     assert host.ssh(on_host).stdout == whole
     listed = host.ssh(f"ls -d {HOME}/dags.* {HOME}/dags/new.txt", check=False).stdout

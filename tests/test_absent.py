@@ -30,7 +30,7 @@ AROUND = (
 RABBITMQ = "postgresql = rabbitmq = ['first']\n"
 REDIS = "postgresql = redis = ['first']\n"
 ELSEWHERE = "rabbitmq = ['first']\npostgresql = ['second']\n"
-STOP = "Servers | Stop {}, which the inventory no longer has here"
+STOP = "Servers | Stop {}, which no longer belongs on this host"
 UNITS = (
     *("rabbitmq-server", "redis-server@airflow", "nginx", "pgbouncer", "postgresql@15-main"),
     *("airflow-statsd-exporter", "airflow-postgresql-exporter"),

@@ -127,7 +127,7 @@ def test_a_url_is_taken_apart(server: str, url: str, expected: dict[str, object]
         ("postgresql://a@c/d", "has no password"),
         (
             "postgresql://a:b@c/d?colour=red",
-            "an option that is not known here: leave all but sslmode out",
+            "an unsupported option: leave all but sslmode out",
         ),
     ],
 )

@@ -114,7 +114,7 @@ def test_a_web_host_believes_its_proxies_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("port", [{"proxy_port": 8080}, {"proxy_http_port": 443}])
 def test_two_servers_on_one_port_are_refused(tmp_path: Path, port: dict[str, int]) -> None:
-    with pytest.raises(SettingsError, match="is asked for twice on web1"):
+    with pytest.raises(SettingsError, match="is used twice on web1"):
         prod(tmp_path / "s", "web1", **port)
 
 

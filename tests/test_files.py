@@ -195,9 +195,9 @@ def test_foreign_files_are_kept_and_not_shown(stack: Stack) -> None:
     run = stack.deployment.show("-y", "--diff", "-vvv")
     assert run.code == 0, run.output
     for path in (BROKER, CFG, COMMAND):
-        assert f"would keep the present {path} in {REPLACED}/" in plan
-        assert f"kept the former {path} in {REPLACED}/" in run.output
-        assert f"{path}: replaces a file that this package has not written" in plan
+        assert f"would keep the current {path} in {REPLACED}/" in plan
+        assert f"kept the previous {path} in {REPLACED}/" in run.output
+        assert f"{path}: replaces a file that this package did not write" in plan
     assert "s3cret" not in plan + run.output
     kept = stack.kept()
     assert kept[BROKER] == "default_pass = s3cret-broker\n"
@@ -236,7 +236,7 @@ def test_a_full_disk_is_told_and_nothing_is_overwritten(stack: Stack) -> None:
     run = stack.deployment.show("-y")
     assert run.code != 0
     assert "No space left on device" in run.output
-    assert f"kept the former {BROKER}" not in run.output
+    assert f"kept the previous {BROKER}" not in run.output
     assert stack.host.ssh(f"cat {BROKER}").stdout == theirs
     stack.host.ssh(f"umount {REPLACED}")
     assert stack.deployment.run().changed
@@ -249,7 +249,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(stack: Stack) -> None:
     for options in ("--dry", "-y"):
         refused = stack.deployment.show(options)
         assert refused.code != 0
-        assert f"{BROKER} is a folder, and has to be a file: move it away" in refused.output
+        assert f"{BROKER} is a folder, but must be a file: move it away" in refused.output
     stack.host.ssh(f"rmdir {BROKER} && mv {BROKER}.away {BROKER}")
 
 

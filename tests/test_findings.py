@@ -85,10 +85,10 @@ FINE: dict[str, list[str]] = {
 }
 
 REFUSED: dict[str, tuple[list[str], str]] = {
-    "another key": ([*OURS, *mark(OTHER), *SCHEMA], "has another Fernet key than this machine"),
+    "another key": ([*OURS, *mark(OTHER), *SCHEMA], "has a different Fernet key from this machine"),
     "a key that opens a part": (
         [*OURS, *mark(KEY), secret("connection a", KEY), secret("variable b", OTHER)],
-        "1 of 2 stored secrets can't be opened with airflow_fernet_key (variable b)",
+        "1 of 2 stored secrets don't decrypt with airflow_fernet_key (variable b)",
     ),
     "a running Airflow of somebody": (
         [
@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
             *SCHEMA,
             secret("connection a", OTHER),
         ],
-        "has an Airflow of its own that runs (Airflow 3.3.0 to 3.3.2, 1 connection, 4 runs;"
+        "already runs another Airflow (Airflow 3.3.0 to 3.3.2, 1 connection, 4 runs;"
         " scheduler of user ubuntu, process 12 by airflow-scheduler.service;"
         " AIRFLOW_HOME /home/ubuntu/airflow)",
     ),
@@ -104,30 +104,33 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["unit /etc/systemd/system/airflow-x.service"],
         "has units of an Airflow",
     ),
-    "a port": (["port 8080 7 nginx nginx.service"], "port 8080 of 192.0.2.10 is taken by another"),
+    "a port": (["port 8080 7 nginx nginx.service"], "port 8080 of 192.0.2.10 is in use by another"),
     "a person's account": (["account airflow:x:1001:1001::/home/airflow:/bin/bash|"], "logs in to"),
     "an account in use": (
         ["account airflow:x:998:998::/srv/flow:/usr/sbin/nologin|process 209, rsync"],
         "/srv/flow can't become /var/lib/airflow while it is in use (process 209, rsync): stop"
-        " that, or set airflow_home to /srv/flow",
+        " it, or set airflow_home to /srv/flow",
     ),
     "somebody's airflow.cfg": (["file /var/lib/airflow/airflow.cfg"], "with the Fernet key and"),
     "somebody's folder": (["folder bob /var/log/airflow"], "files of the user bob"),
     "an environment in /opt/airflow": (["environment pyvenv.cfg"], "(/opt/airflow/pyvenv.cfg)"),
     "configuration in /etc/airflow": (["configuration airflow.cfg"], "(/etc/airflow/airflow.cfg)"),
     "another node": (["node rabbit@one", "broker other"], 'set rabbitmq_node_name = "rabbit@one"'),
-    "a broker of somebody": (["node rabbit@localhost", "broker other"], "broker by rabbitmq_url"),
-    "databases of others": (["cluster other", "database shop 2"], "databases of others (shop)"),
+    "a broker of somebody": (["node rabbit@localhost", "broker other"], "broker with rabbitmq_url"),
+    "databases of others": (
+        ["cluster other", "database shop 2"],
+        "also has other databases (shop)",
+    ),
     "a stopped server of others": (
         ["cluster other", "stored unknown PostgreSQL does not answer"],
-        "what it holds can't be known (PostgreSQL does not answer)",
+        "its contents can't be read (PostgreSQL does not answer)",
     ),
     "a used database": (["cluster other", "database airflow 0", *SCHEMA], "is used by an Airflow"),
     "tables of another program": (rows(tables=9), "has 9 tables, and none of Airflow's"),
     "the same with users": (rows(tables=9, logins=40), "has 9 tables, and none of Airflow's"),
     "a schema of two lines before": (
         [*OURS, *mark(KEY), head("2.9.3")],
-        "Airflow 2.9.3 does not lead to 3.3.2 at once: go to 2.11.2 first",
+        "Airflow 2.9.3 can't be upgraded to 3.3.2 directly: upgrade to 2.11.2 first",
     ),
     "a schema that nobody knows": ([*OURS, '{"revision": "0123abcd"}'], "does not know its schema"),
     "a server that its client can't back up": (
@@ -190,7 +193,7 @@ def test_what_was_changed_by_hand_on_a_host_of_ours_is_mended(strange: str, tmp_
 
 def test_a_newer_schema_does_not_go_back(tmp_path: Path) -> None:
     said = refused([*OURS, *mark(KEY), head("3.3.2")], tmp_path, airflow_version="2.11.2")
-    assert "is newer than 2.11.2, and no database goes back" in said[0]
+    assert "is newer than 2.11.2, and a database can't be downgraded" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_secrets_of_another_file_are_told_but_a_single_new_one_is_used(tmp_path:
     host = site([*OURS, *mark(KEY), before], tmp_path)
     other = host._replace(generated=dict.fromkeys(names, fingerprint("other")))
     (said,) = findings({HOST: other})
-    assert "was deployed with other passwords and keys than those in" in said
+    assert "was deployed with passwords and keys other than those in" in said
     one = {**other.generated, names[0]: fingerprint(names[0])}
     assert findings({HOST: other._replace(generated=one)}) == []
 
@@ -243,7 +246,7 @@ def test_a_pool_of_others_is_left_to_them(tmp_path: Path) -> None:
     given = {"airflow_secrets_file": tmp_path / "s", "airflow_fernet_key": KEY}
     settings = Settings.of(made_up.host(groups, HOST, **given))
     (said,) = findings({HOST: Site(settings, read(["pool other"]), tmp_path, {})})
-    assert "has a PgBouncer that this package has not configured" in said
+    assert "has a PgBouncer that this package did not configure" in said
 
 
 @pytest.fixture
@@ -266,7 +269,7 @@ def test_an_external_database_that_can_not_be_asked_is_not_taken_for_empty(
     silent = ["stored unknown Connection refused"]
     unknown = Site(settings, read(silent), tmp_path, {})
     (said,) = findings({HOST: unknown})
-    assert "the database flow of 192.0.2.10 can't be asked what it holds" in said
+    assert "the database flow of 192.0.2.10 can't be asked for its contents" in said
     known = read([*silent, "current 3.3.2", *mark(KEY, database(settings))])
     assert database(settings) == "db.example.com:5432/flow"
     assert findings({HOST: unknown._replace(seen=known)}) == []
@@ -297,7 +300,7 @@ def test_one_refusal_speaks_of_every_host(tmp_path: Path) -> None:
         "b": site(["node rabbit@one", "broker other"], tmp_path),
     }
     said = findings(sites)
-    assert [sentence.partition(" is taken")[0][:16] for sentence in said] == [
+    assert [sentence.partition(" is in use")[0][:16] for sentence in said] == [
         "port 8080 of a",
         "b has a RabbitMQ",
     ]

@@ -129,7 +129,7 @@ def test_what_is_missing_is_named_with_its_mend(stack: Stack) -> None:
     assert stack.refused.code != 0
     assert "CREATE ROLE flow LOGIN" in said
     assert "CREATE DATABASE flow_results OWNER flow_results" in said
-    assert "make the virtual host flow and the user flow with all permissions" in said
+    assert "create the virtual host flow and the user flow with all permissions" in said
     assert PASSWORD not in said
     assert QUOTED not in said
 

@@ -107,20 +107,20 @@ def test_a_second_checkout_without_the_secrets_changes_nothing(
 ) -> None:
     theirs = tmp_path / "secrets.json"
     other = stack.of("deploy.py", airflow_secrets_file=str(theirs))
-    run = stack.refused(other, "has another Fernet key than this machine")
+    run = stack.refused(other, "has a different Fernet key from this machine")
     assert f"({theirs} was missing, or is older or newer)" in run.output
     assert "run tasks.deploy_secrets_fetch" in run.output
-    stack.refused(other, "has another Fernet key")  # with a file that is there now, but other
+    stack.refused(other, "has a different Fernet key")  # with a file that is there now, but other
     assert [word for word in (*stack.kept.values(), SECRET) if word in run.output] == []
     assert stack.deployment.run().changed == []
-    stack.refused(other, "has another Fernet key")  # nor does it alternate
+    stack.refused(other, "has a different Fernet key")  # nor does it alternate
 
 
 def test_the_hosts_secrets_can_be_fetched_and_are_never_shown(stack: Stack, tmp_path: Path) -> None:
     theirs = tmp_path / "secrets.json"
     fetch = stack.of("tasks.deploy_secrets_fetch", airflow_secrets_file=str(theirs))
     plan = fetch.dry()
-    assert plan.planned == [f"Secrets | Keep the hosts' secrets in {theirs}"]
+    assert plan.planned == [f"Secrets | Save the hosts' secrets in {theirs}"]
     generated = json.loads(theirs.read_text())
     run = fetch.show("-y", "-vvv", "--diff", "--debug")
     assert run.code == 0, run.output
@@ -156,7 +156,7 @@ def test_what_another_key_has_written_is_named(stack: Stack) -> None:
     )
     # Airflow 1 has secrets in connections of its own as well.
     many = "18" if stack.release[0] == "1" else "2"
-    stack.refused(stack.deployment, f"1 of {many} stored secrets can't be opened with")
+    stack.refused(stack.deployment, f"1 of {many} stored secrets don't decrypt with")
     assert verify(stack.deployment).wrong == {"stored secrets"}
     both = f"{stack.kept['airflow_fernet_key']},{other.decode()}"
     run = stack.of("deploy.py", airflow_fernet_key=both).run()
@@ -216,10 +216,10 @@ def test_an_uninstalled_airflow_keeps_its_data_from_a_restore(stack: Stack) -> N
     backup.write_bytes(_fetched(stack.host, made))
     assert stack.of("tasks.deploy_uninstall").run().code == 0
     restore = stack.of("tasks.deploy_restore", airflow_restore=str(backup))
-    stack.refused(restore, "airflow_restore_over = True consents to replace them, after a backup")
+    stack.refused(restore, "set airflow_restore_over = True to replace the data, after a backup")
     other = stack.secrets.with_name("other.json")
     stack.refused(
-        stack.of("deploy.py", airflow_secrets_file=str(other)), "has another Fernet key than"
+        stack.of("deploy.py", airflow_secrets_file=str(other)), "has a different Fernet key from"
     )
     assert stack.opens(stack.kept["airflow_fernet_key"])
     run = stack.deployment.run()
@@ -244,12 +244,12 @@ def test_a_database_that_was_left_is_migrated_after_a_backup_or_stays_as_it_is(
     assert stack.of("tasks.deploy_uninstall").run().code == 0
     before = stack.query("SELECT version_num FROM alembic_version")
     newer = stack.of("deploy.py", airflow_version="3.3.2")
-    step = "Database | Bring the schema from Airflow 2.10.3 to 2.11.2 to 3.3.2"
+    step = "Database | Migrate the schema from Airflow 2.10.3 to 2.11.2 to 3.3.2"
     stack.query("SET ROLE airflow; CREATE TABLE dag_version (in_the_way int)")
     failed = newer.show("-y")
     assert failed.code != 0
     assert "dag_version" in failed.output  # what the migration said
-    assert "the database is put back from /var/backups/airflow/airflow-2.11.2-" in failed.output
+    assert "restoring the database from /var/backups/airflow/airflow-2.11.2-" in failed.output
     assert stack.query("SELECT version_num FROM alembic_version") == before
     assert stack.query("SELECT in_the_way FROM dag_version") == []
     stack.query("DROP TABLE dag_version")

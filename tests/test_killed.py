@@ -23,9 +23,9 @@ pytestmark = pytest.mark.docker
 LONG = (
     "PostgreSQL | Install the server",
     "RabbitMQ | Install the broker",
-    "Python | Install Python and what the packages are built with",
-    "Python | Make the bootstrap environment",
-    "Python | Make the environment of Airflow 3.3.2",
+    "Python | Install Python and the build dependencies",
+    "Python | Create the bootstrap environment",
+    "Python | Create the environment of Airflow 3.3.2",
     "Database | Create the schema of Airflow 3.3.2",
     "Services | Wait until the API server works",
 )

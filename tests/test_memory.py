@@ -155,7 +155,7 @@ def stack(
 
 
 def test_the_host_has_been_given_swap(stack: Stack) -> None:
-    assert "System | Have swap for what the memory does not hold" in stack.run.changed
+    assert "System | Set up the swap file" in stack.run.changed
     assert SWAP_FILE in stack.host.ssh("cat /proc/swaps").stdout
     assert stack.host.ssh(f"stat -c '%a %U' {SWAP_FILE}").stdout == "600 root\n"
     assert stack.deployment.dry().planned == []
@@ -202,7 +202,7 @@ def test_an_uninstall_beside_it_does_not_take_its_swap(stack: Stack, network: Ne
 
 
 def test_swap_that_was_taken_away_is_planned_and_comes_back(stack: Stack) -> None:
-    step = "System | Have swap for what the memory does not hold"
+    step = "System | Set up the swap file"
     stack.host.ssh(f"sed -i '\\|{SWAP_FILE}|d' /etc/fstab")
     assert stack.deployment.dry().planned == [step]
     assert stack.deployment.run().changed == [step]

@@ -135,7 +135,7 @@ def test_the_walkthrough_s_open_settings_want_consent_and_can_be_taken_back(
     }
     refused = deployment.show("-y", **opened)
     assert refused.code != 0
-    assert "postgresql_allow_insecure = True consents to it" in refused.output
+    assert "set postgresql_allow_insecure = True if you accept that" in refused.output
     assert superuser(host) == "f|f"
     assert deployment.run(**opened, postgresql_allow_insecure=True).code == 0
     assert (superuser(host), login(host)) == ("t|f", "1")

@@ -98,8 +98,8 @@ def test_each_role_has_its_own_database_alone_however_many_hosts_there_are(tmp_p
     ("groups", "data", "sentence"),
     [
         ({"pgbouncer": [WORKER]}, {}, f"group pgbouncer has {WORKER}, which does not run postgres"),
-        ({"postgresql": []}, {"postgresql_host": "db"}, "leave it out where the database is not"),
-        ({}, {"pgbouncer_port": 5432}, "port 5432 is asked for twice: give pgbouncer_port"),
+        ({"postgresql": []}, {"postgresql_host": "db"}, "leave it out if the database is external"),
+        ({}, {"pgbouncer_port": 5432}, "port 5432 is used twice: give pgbouncer_port"),
         ({}, {"pgbouncer_pool_size": 0}, "pgbouncer_pool_size"),
     ],
 )

@@ -197,7 +197,7 @@ def test_the_firewall_opens_what_the_inventory_needs_and_no_more(stack: Stack) -
     assert ("this machine", "data1", 5672) not in reached
     closed = stack.deployment.run(firewall_allow={"9100": stack.hosts["worker1"].address})
     assert set(closed.changed) == {
-        "Firewall | Close all other ports, if SSH stays open",
+        "Firewall | Close all other ports, keeping SSH open",
         "Firewall | Load the rules",
     }
     further = {("worker1", target, 9100) for target in NAMES if target != "worker1"}
@@ -257,7 +257,7 @@ def test_a_firewall_that_would_shut_this_machine_out_is_taken_back(stack: Stack)
     before = {name: host.ssh(see).stdout for name, host in stack.hosts.items()}
     run = stack.deployment.show("-y", firewall_allow_ssh="192.0.2.0/24")
     assert run.code != 0
-    assert "the firewall would shut this machine out" in run.output
+    assert "the firewall would lock this machine out" in run.output
     assert {name: host.ssh(see).stdout for name, host in stack.hosts.items()} == before
     timers = "systemctl list-units --all --plain --no-legend 'airflow-firewall-back*'"
     assert {host.ssh(timers).stdout for host in stack.hosts.values()} == {""}
@@ -420,7 +420,7 @@ def test_verifying_runs_a_task_on_each_worker_and_names_the_host_that_is_astray(
     astray = verify(stack.deployment)
     web1.ssh("cp /root/hosts /etc/hosts")
     assert astray.wrong == {"names of the hosts", "log from worker2"}
-    assert astray.rows["names of the hosts", "web1"][1] == "astray: worker2"
+    assert astray.rows["names of the hosts", "web1"][1] == "wrong address: worker2"
     assert astray.rows["names of the hosts", "data1"][0] == "ok"
 
 
@@ -520,7 +520,7 @@ def test_a_worker_that_is_no_more_leaves_neither_a_service_nor_a_queue(stack: St
     stack.inventory.write_text(text)
     plan, run, after = stack.deployment.dry(), stack.deployment.run(), stack.deployment.dry()
     assert (run.changed, after.planned) == (plan.planned, [])
-    assert "RabbitMQ | Remove the queues of workers that are no more" in plan.planned
+    assert "RabbitMQ | Remove the queues of workers that no longer exist" in plan.planned
     assert own() == {"verify.worker2", "verify.worker3"}
     left = "ls /etc/systemd/system | grep -e airflow-worker -e airflow-nightly || true"
     assert stack.hosts["data1"].ssh(left).stdout == ""
@@ -532,7 +532,7 @@ def test_a_pgbouncer_that_is_no_more_is_stopped_once_nobody_needs_it(stack: Stac
     stack.inventory.write_text(text.replace('pgbouncer = ["data1"]\n', ""))
     plan, run, after = stack.deployment.dry(), stack.deployment.run(), stack.deployment.dry()
     assert (run.changed, after.planned) == (plan.planned, [])
-    assert plan.planned[-1] == "PgBouncer | Remove the pool that is no more"
+    assert "Servers | Stop PgBouncer, which no longer belongs on this host" in plan.planned
     left = "systemctl is-enabled pgbouncer; ls /etc/pgbouncer; ss -Hltn | grep :6432"
     assert stack.hosts["data1"].ssh(left, check=False).stdout == "disabled\n"
     assert stack.airflow.run("two_queues")[1] == "success"

@@ -106,7 +106,7 @@ def test_who_holds_apt_s_lock_is_waited_for_and_an_index_out_of_reach_is_told(
     run = deployment.show("-y", python_index_url="http://127.0.0.1:9/simple")
     assert host.ssh("dpkg-query -Wf '${db:Status-Status}' python3-venv").stdout == "installed"
     assert run.code != 0
-    assert "where the package index is out of reach, python_index_url names" in run.output
+    assert "if the package index is out of reach, set python_index_url" in run.output
     host.ssh("apt-get purge -qq -y python3-venv")
 
 
@@ -124,7 +124,7 @@ def test_what_the_constraints_made_is_then_kept(deployment: Deployment, host: Ho
     uv = "/opt/airflow/bootstrap/bin/uv pip"
     host.ssh(f"{uv} uninstall --python /opt/airflow/current flower")
     host.ssh(f"{uv} install --python /opt/airflow/current --system-certs cowsay")
-    mended = ["Python | Make the environment of Airflow 3.3.2"]
+    mended = ["Python | Create the environment of Airflow 3.3.2"]
     plan, run = deployment.dry(), deployment.run()
     assert (plan.planned, run.changed, deployment.dry().planned) == (mended, mended, [])
     listed = host.ssh(f"{uv} list --format json --python /opt/airflow/current").stdout

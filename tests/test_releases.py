@@ -45,11 +45,15 @@ def test_extras_bring_their_apt_packages() -> None:
         ("1.8.2", "1.10.15", None),
         ("2.11.2", "3.3.2", None),
         ("3.3.1", "3.3.2", None),
-        ("1.8.2", "3.3.2", "go to 1.10.15 and then 2.11.2 first"),
-        ("3.3.2", "2.11.2", "no database goes back"),
+        ("1.8.2", "3.3.2", "upgrade to 1.10.15 and then 2.11.2 first"),
+        ("3.3.2", "2.11.2", "a database can't be downgraded"),
         ("2.7.3", "2.11.2", None),
-        ("2.7.3", "3.3.2", "Airflow 2.7.3 does not lead to 3.3.2 at once: go to 2.11.2 first"),
-        ("1.9.0", "2.11.2", "go to 1.10.15 first"),
+        (
+            "2.7.3",
+            "3.3.2",
+            "Airflow 2.7.3 can't be upgraded to 3.3.2 directly: upgrade to 2.11.2 first",
+        ),
+        ("1.9.0", "2.11.2", "upgrade to 1.10.15 first"),
     ],
 )
 def test_a_line_leads_to_the_next_one_alone(before: str, after: str, why: str | None) -> None:

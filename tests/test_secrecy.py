@@ -123,7 +123,9 @@ def test_constraints_that_can_not_be_read_are_not_shown(tmp_path: Path, address:
 def test_a_broken_file_of_secrets_is_named_and_not_shown(tmp_path: Path, text: str) -> None:
     file = tmp_path / "secrets.json"
     file.write_text(text)
-    with pytest.raises(DeployError, match=rf"^{re.escape(str(file))} is no JSON") as refusal:
+    with pytest.raises(
+        DeployError, match=rf"^{re.escape(str(file))} is not a JSON object"
+    ) as refusal:
         made_up.settings(file)
     assert [each for each in told(refusal.value) if CANARY in each] == []
     assert file.read_text() == text
@@ -160,7 +162,7 @@ def test_an_at_in_a_path_is_no_login(tmp_path: Path) -> None:
 def test_a_lock_with_a_login_is_refused_and_not_shown(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text(f"# Mine\n--extra-index-url https://me:{CANARY}@host/simple\n")
-    with pytest.raises(SettingsError, match="line 2 is no requirement") as refusal:
+    with pytest.raises(SettingsError, match="line 2 is not a requirement") as refusal:
         made_up.settings(tmp_path / "s", airflow_lock=lock)
     assert [text for text in told(refusal.value) if CANARY in text] == []
 
@@ -180,11 +182,15 @@ WRONG_URLS = [
     ("rabbitmq", f"amqp://me:{CANARY}/x@a", NO_FORM),
     ("rabbitmq", f"amqp://me:12/{CANARY}@a", "it has no password: give SCHEME"),
     ("rabbitmq", f"amqp://me:{CANARY}@a!/", NO_FORM),
-    ("rabbitmq", f"amqp://me:{CANARY} x@a", "it has a space, or a % that begins no %xx"),
+    ("rabbitmq", f"amqp://me:{CANARY} x@a", "it has a space, or a % that does not begin a %xx"),
     ("rabbitmq", f"amqp://me:100%{CANARY}@a", "and % as %25"),
     ("rabbitmq", f"amqp://me:%ff{CANARY}@a", "and % as %25"),
     ("redis", f"redis://:{CANARY}@a/\u00b2", "its path is not the number of a database"),
-    ("redis", f"redis://:{CANARY}@a/0?x={CANARY}", "not known here: leave what follows \\? out"),
+    (
+        "redis",
+        f"redis://:{CANARY}@a/0?x={CANARY}",
+        "unsupported option: leave what follows \\? out",
+    ),
 ]
 
 

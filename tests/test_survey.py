@@ -112,7 +112,7 @@ def test_an_airflow_of_somebody_is_left_as_it_is(there: Handmade, old: Old, tmp_
     host = there.host.address
     said = refused(
         deployment(there.host, tmp_path),
-        f"{host} has an Airflow of its own that runs (Airflow 2.10.3 to 2.11.2, 3 connections,",
+        f"{host} already runs another Airflow (Airflow 2.10.3 to 2.11.2, 3 connections,",
         "scheduler of user ubuntu",
         f"AIRFLOW_HOME {HOME}",
         f'{host} has a RabbitMQ node rabbit@old with data: set rabbitmq_node_name = "rabbit@old"',
@@ -120,10 +120,10 @@ def test_an_airflow_of_somebody_is_left_as_it_is(there: Handmade, old: Old, tmp_
     assert there.leaked(said.output) == []
     restore = deployment(there.host, tmp_path, "tasks.deploy_restore")
     restore.data["airflow_restore"] = str(old.archive)
-    refused(restore, "airflow_restore_over = True consents to replace them, after a backup")
+    refused(restore, "set airflow_restore_over = True to replace the data, after a backup")
     refused(deployment(there.host, tmp_path, airflow_home=HOME), f"{HOME}/airflow.cfg that this")
     uninstall = deployment(there.host, tmp_path, "tasks.deploy_uninstall")
-    refused(uninstall, "has files in this package's places that it has not put there")
+    refused(uninstall, "has files in this package's folders that it did not put there")
     assert there.snapshot() == before
     assert there.host.ssh(LISTING).stdout == listed
     there.works()
@@ -138,7 +138,7 @@ def test_whoever_runs_it_and_of_whichever_release(
     before = made.snapshot()
     deploy = deployment(made.host, tmp_path)
     deploy.environment["AIRFLOW_VERSION"] = release
-    said = refused(deploy, "has an Airflow of its own that runs (Airflow ", "scheduler of user")
+    said = refused(deploy, "already runs another Airflow (Airflow ", "scheduler of user")
     assert made.leaked(said.output) == []
     assert made.snapshot() == before
     made.works()
@@ -156,12 +156,12 @@ def test_a_database_that_another_airflow_uses_is_left_as_it_is(
     said = refused(
         deploy,
         "is in use by another Airflow (Scheduler on old of user ubuntu, heartbeat",
-        "6 of 6 stored secrets can't be opened with airflow_fernet_key",
+        "6 of 6 stored secrets don't decrypt with airflow_fernet_key",
     )
     assert there.leaked(said.output) == []
     restore = replace(deploy, deploy="tasks.deploy_restore")
     restore.data["airflow_restore"] = str(old.archive)
-    refused(restore, "airflow_restore_over = True consents to replace them, after a backup")
+    refused(restore, "set airflow_restore_over = True to replace the data, after a backup")
     over = {**restore.data, "airflow_restore_over": True}
     refused(replace(restore, data=over), "is in use by another Airflow")
     newer = replace(deploy, environment={**deploy.environment, "AIRFLOW_VERSION": "3.3.2"})
@@ -169,7 +169,7 @@ def test_a_database_that_another_airflow_uses_is_left_as_it_is(
     silent = url.replace(there.host.address, f"{there.host.address}:9")
     refused(
         deployment(bare, tmp_path, without=["postgresql"], postgresql_url=silent),
-        "can't be asked what it holds",
+        "can't be asked for its contents",
     )
     assert bare.ssh(LISTING).stdout == listed
     assert there.snapshot() == before
@@ -225,7 +225,7 @@ def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: P
     alive = "SELECT 1 FROM job WHERE latest_heartbeat > now() - interval '1 minute'"
     until(lambda: there.sql(alive) == [], 120, "the old scheduler's heartbeats are old")
     deploy = deployment(there.host, tmp_path, further="proxy = [host]\n", **CONSENT)
-    refused(deploy, "6 of 6 stored secrets can't be opened with airflow_fernet_key")
+    refused(deploy, "6 of 6 stored secrets don't decrypt with airflow_fernet_key")
     deploy.environment["AIRFLOW_FERNET_KEY"] = there.secrets["fernet_key"]
     plan = deploy.show("--dry", "--diff")
     old = there.host.ssh(f"cat {HOME}/airflow.cfg").stdout
@@ -234,10 +234,10 @@ def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: P
     for said in (plan.output, run.output):
         assert there.leaked(said) == []
         assert "role airflow: password; loses SUPERUSER, CREATEDB" in said
-        assert "replaces a file that this package has not written; its text is not shown" in said
+        assert "replaces a file that this package did not write; its text is not shown" in said
         assert "Disable jobs that mention Airflow in /var/spool/cron/crontabs/ubuntu" in said
         assert "/etc/logrotate.d/flow mentions Airflow: make sure" in said
-        assert "Remove /etc/nginx/sites-enabled/default, which lead past the proxy" in said
+        assert "Remove /etc/nginx/sites-enabled/default, which bypass the proxy" in said
     kept = there.host.ssh(KEPT).stdout.split()
     assert {f"{HOME}/airflow.cfg", CRONTAB, "/etc/nginx/sites-enabled/default"} <= set(kept)
     jobs = there.host.ssh("crontab -u ubuntu -l; cat /etc/cron.d/flow").stdout.splitlines()
@@ -247,7 +247,7 @@ def test_what_has_ended_is_used_by_consent_and_kept(there: Handmade, tmp_path: P
     assert plain.headers["location"].startswith("https://")
     assert "/etc/systemd/system/airflow-scheduler.service" in kept
     for path in kept:
-        assert f"kept the former {path} in /var/backups/airflow-replaced/" in run.output
+        assert f"kept the previous {path} in /var/backups/airflow-replaced/" in run.output
     folder = "/var/backups/airflow-replaced"
     assert there.host.ssh(f"cat {folder}/*{HOME}/airflow.cfg").stdout == old
     modes = there.host.ssh(f"find {folder} -printf '%U%m\\n' | sort -u").stdout.split()
@@ -267,7 +267,7 @@ END
 systemctl daemon-reload && systemctl start {unit}
 """
 STATES = {
-    "a port": (TAKEN.format(unit="shop.service", port=8080), "of shop.service): stop that, or set"),
+    "a port": (TAKEN.format(unit="shop.service", port=8080), "of shop.service): stop it, or set"),
     "a login": ("useradd --create-home --shell /bin/bash airflow", "an account airflow that"),
     "an account in use": (
         "useradd --system --home /srv/flow --shell /usr/sbin/nologin airflow; cd /;"
@@ -306,10 +306,10 @@ def test_a_server_of_others_is_left_to_them(bare: Host, tmp_path: Path) -> None:
         " && cd / && runuser -u postgres -- createdb shop"
     )
     listed = bare.ssh(LISTING).stdout
-    refused(deployment(bare, tmp_path), "has a PostgreSQL with databases of others (shop)")
+    refused(deployment(bare, tmp_path), "has a PostgreSQL that also has other databases (shop)")
     assert bare.ssh(LISTING).stdout == listed
     bare.ssh("systemctl stop postgresql")
     refused(
         deployment(bare, tmp_path, airflow_adopt=True),
-        "what it holds can't be known (PostgreSQL does not answer): start it",
+        "its contents can't be read (PostgreSQL does not answer): start it",
     )

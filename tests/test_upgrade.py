@@ -46,7 +46,7 @@ LEFT = [
     "Mark | Write /etc/pyinfra-airflow",
     "Firewall | Write /etc/airflow-firewall.nft",
     "Firewall | Load the rules",
-    "PostgreSQL | Shut out who needs the database no more",
+    "PostgreSQL | Revoke database access that is no longer needed",
 ]
 
 
@@ -155,7 +155,7 @@ def test_a_connection_alone_is_data_that_a_restore_leaves_alone(
 ) -> None:
     def refused() -> bool:
         run = stack.of(OLD, "tasks.deploy_restore").show("--dry", airflow_restore=str(backup))
-        return "has an Airflow with data of its own" in run.output
+        return "has an Airflow with data" in run.output
 
     backup = tmp_path / "backup.tar"
     with tarfile.open(backup, "w") as tar:
@@ -275,7 +275,7 @@ def test_an_upgrade_whose_migration_fails_leaves_everything_as_it_was(
     run = stack.of(NEW).show("-y")
     assert run.code != 0
     assert "dag_version" in run.output  # what the migration said
-    assert "The upgrade has failed: every host goes back to what ran before" in run.output
+    assert "The upgrade has failed: every host returns to the previous release" in run.output
     assert stack.query("SELECT in_the_way FROM dag_version") == []
     stack.query("DROP TABLE dag_version")
     until(lambda: stack.airflow(OLD).knows("example_three_tasks"), 60, "the old web UI")
@@ -296,14 +296,14 @@ def test_an_upgrade_keeps_the_runs_and_the_secrets(stack: Stack, runs: list[str]
 def test_the_way_back_is_not_an_upgrade(stack: Stack) -> None:
     run = stack.of(OLD).show("-y")
     assert run.code != 0
-    assert f"Airflow {NEW} is newer than {OLD}, and no database goes back" in run.output
+    assert f"Airflow {NEW} is newer than {OLD}, and a database can't be downgraded" in run.output
     assert "Traceback" not in run.output
 
 
 def test_a_rollback_brings_the_old_release_back(stack: Stack, runs: list[str]) -> None:
     wrong = stack.of(NEW, "tasks.deploy_rollback").show("-y")
     assert wrong.code != 0
-    assert f"keeps Airflow {OLD} from before its last upgrade: set airflow_version" in wrong.output
+    assert f"ran Airflow {OLD} before its last upgrade: set airflow_version" in wrong.output
     run = stack.of(OLD, "tasks.deploy_rollback").show("-y")
     print(run.output)
     assert run.code == 0
@@ -359,7 +359,7 @@ def test_a_restore_over_data_asks_for_consent(stack: Stack, backup: Path) -> Non
     before = state()
     run = stack.of(OLD, "tasks.deploy_restore").show("-y", airflow_restore=str(backup))
     assert run.code != 0
-    assert "airflow_restore_over = True consents to replace them" in run.output
+    assert "set airflow_restore_over = True to replace the data" in run.output
     assert "Starting operation" not in run.output
     assert state() == before
 

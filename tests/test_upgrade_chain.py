@@ -86,7 +86,10 @@ def _history(host: Host, column: str) -> str:
 def test_1_8_becomes_1_10_in_place(chain: Chain) -> None:
     wrong = chain.deployment("2.11.2").show("-y")
     assert wrong.code != 0
-    assert "Airflow 1.8.2 does not lead to 2.11.2 at once: go to 1.10.15 first" in wrong.output
+    assert (
+        "Airflow 1.8.2 can't be upgraded to 2.11.2 directly: upgrade to 1.10.15 first"
+        in wrong.output
+    )
     run = chain.deployment("1.10.15").run()
     assert run.code == 0, run.output
     assert chain.date in _history(chain.old, "execution_date::timestamp")
@@ -162,7 +165,7 @@ def test_a_worker_that_does_not_start_brings_both_hosts_back(chain: Chain, pair:
     worker.ssh(f"rm {BROKEN} && systemctl daemon-reload")
     print(run.output[-4000:])
     assert run.code != 0
-    assert "The upgrade has failed: every host goes back to what ran before" in run.output
+    assert "The upgrade has failed: every host returns to the previous release" in run.output
     assert pair.started() == before
     assert chain.date in _history(pair.hosts["core"], "execution_date::timestamp")
     again = pair.deployment("2.11.2").run()

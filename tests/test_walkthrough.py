@@ -102,7 +102,7 @@ def test_a_dry_run_on_the_fresh_host_lists_every_step_and_touches_nothing(stack:
         "System | Create the user airflow",
         "PostgreSQL | Create the database airflow",
         "RabbitMQ | Remove the user guest",
-        "Python | Make the environment of Airflow 1.8.2",
+        "Python | Create the environment of Airflow 1.8.2",
         "Airflow | Write /var/lib/airflow/airflow.cfg",
         "Database | Create the schema of Airflow 1.8.2",
         *objects.STEPS[1:],
@@ -250,7 +250,7 @@ def test_celery_is_what_the_release_can_use(stack: Stack) -> None:
 
 
 def test_a_celery_4_put_there_by_hand_is_replaced(stack: Stack) -> None:
-    host, mend = stack.host, "Python | Make the environment of Airflow 1.8.2"
+    host, mend = stack.host, "Python | Create the environment of Airflow 1.8.2"
     host.ssh(
         "PIP_CERT=/etc/ssl/certs/ca-certificates.crt"
         " /opt/airflow/current/bin/pip install -q celery==4.0.2"
@@ -306,7 +306,7 @@ SERVICES = [
         ),
         (
             "rm -r /opt/airflow/current/lib/python2.7/site-packages/pytz-*",
-            ["Python | Make the environment of Airflow 1.8.2", *SERVICES],
+            ["Python | Create the environment of Airflow 1.8.2", *SERVICES],
         ),
         (
             "chown root /var/lib/airflow",
@@ -357,7 +357,7 @@ SERVICES = [
         (
             "/opt/airflow/current/bin/pip install -q --cert /etc/ssl/certs/ca-certificates.crt"
             " cowsay==5.0",
-            ["Python | Make the environment of Airflow 1.8.2", *SERVICES],
+            ["Python | Create the environment of Airflow 1.8.2", *SERVICES],
         ),
         (
             "chmod 644 /etc/airflow/secrets.env",

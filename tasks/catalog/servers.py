@@ -1,4 +1,4 @@
-"""The servers that stand around Airflow: a row for each. Pure data.
+"""The servers around Airflow: a row for each. Pure data.
 
 Groups of an inventory, settings, memory, ports, reports, `deploy_verify` and `deploy_uninstall` go
 by these rows; what a server does in particular is in the module of its name.

@@ -14,7 +14,7 @@ Sections = dict[str, dict[str, Scalar]]
 
 
 def _hidden(value: Sections) -> Sections:
-    """Hide what looks like a secret, from here on wherever it is shown."""
+    """Hide what looks like a secret wherever it is shown from here on."""
     if sentence := cfg_names.unusable(value):
         raise ValueError(sentence)
     return {
@@ -49,7 +49,7 @@ class Configuration(Part):
     """Sections and keys of airflow.cfg."""
 
     airflow_config: Annotated[Sections, AfterValidator(_hidden)] = Field(default_factory=dict)
-    """Any section and key of airflow.cfg: `{"core": {"parallelism": 8}}`; wins over ours."""
+    """Any section and key of airflow.cfg: `{"core": {"parallelism": 8}}`; overrides ours."""
 
 
 def _derived_keys(configuration: Configuration) -> str | None:

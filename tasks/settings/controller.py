@@ -28,7 +28,7 @@ class Controller(Configuration):
     airflow_webserver_config: Annotated[Path, AfterValidator(_is_python)] | None = None
     """The web server's webserver_config.py on the controller, for LDAP or OAuth."""
     airflow_secrets_file: PrintablePath | None = None
-    """File of the generated secrets; default: `.secrets/<inventory>.json` beside the inventory."""
+    """File of the generated secrets; default: `.secrets/<inventory>.json` next to the inventory."""
 
 
 def _unfit_webserver_config(controller: Controller) -> str | None:
@@ -36,7 +36,7 @@ def _unfit_webserver_config(controller: Controller) -> str | None:
         return None
     if "webserver_config.py" in controller.release.lacks:
         return (
-            f"airflow_webserver_config: Airflow {controller.airflow_version} knows no"
+            f"airflow_webserver_config: Airflow {controller.airflow_version} has no"
             " webserver_config.py: leave it out"
         )
     if "webserver_config.py's database" in controller.release.lacks:

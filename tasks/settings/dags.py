@@ -21,17 +21,17 @@ class Dags(Part):
     airflow_dags: ExistingPath | None = None
     """Folder of DAGs on the controller, delivered to `dags` in AIRFLOW_HOME."""
     airflow_dags_check: Literal["report", "refuse"] = "report"
-    """What becomes of DAG files that don't import: told, or `refuse`d before they are used."""
+    """What happens when DAG files don't import: `report` them, or `refuse` the run."""
     airflow_dags_repository: str | None = None
     """git repository of DAGs by https, ssh or file: `repository` in the folder of DAGs."""
     airflow_dags_revision: Revision = ""
-    """Branch, tag or whole commit of the repository; default: what its HEAD is."""
+    """Branch, tag or full commit hash of the repository; default: its HEAD."""
     airflow_dags_subfolder: Subfolder = ""
-    """Folder of the repository that has the DAGs; default: all of it."""
+    """Folder of the repository that has the DAGs; default: its top."""
     airflow_dags_interval: Annotated[int, Field(ge=0, le=604800)] = 0
-    """Seconds between two looks of a host for new commits; 0: a deploy alone brings them."""
+    """Seconds between a host's checks for new commits; 0: only deploys bring them."""
     airflow_dags_deploy_key: Secret | None = None
-    """Private key that opens the repository by ssh, as text."""
+    """Private key for the repository by ssh, as text."""
     airflow_dags_known_hosts: Lines = ()
     """Lines of `known_hosts` for the repository's server by ssh, as a list or one text."""
     airflow_plugins: ExistingPath | None = None
@@ -79,7 +79,8 @@ def _unfit_ssh(dags: Dags) -> str | None:
     if not dags.airflow_dags_known_hosts:
         return (
             "airflow_dags_repository by ssh needs airflow_dags_known_hosts: set it to what "
-            "ssh-keyscan prints of its server, when you have compared that with its owner's"
+            "ssh-keyscan prints for its server, once you have compared that with what its owner"
+            " publishes"
         )
     if "PRIVATE KEY" not in dags.secret("airflow_dags_deploy_key"):
         return (
@@ -93,7 +94,7 @@ def _unchecked_commits(dags: Dags) -> str | None:
     if dags.airflow_dags_interval and dags.airflow_dags_check == "refuse":
         return (
             "airflow_dags_interval would bring what airflow_dags_check = 'refuse' has refused: "
-            "let it be 0"
+            "set it to 0"
         )
     return None
 
@@ -103,7 +104,7 @@ def _folder_in_the_way(dags: Dags) -> str | None:
     if dags.airflow_dags_repository and folder and (folder / "repository").exists():
         return (
             f"airflow_dags {folder} has an entry `repository`, which is where "
-            "airflow_dags_repository is seen: rename it"
+            "airflow_dags_repository appears: rename it"
         )
     return None
 

@@ -45,7 +45,7 @@ def _uri(value: str) -> str:
 
 
 def _extra(value: Any) -> Any:
-    """Take Airflow's extra as a mapping or as the text of one."""
+    """Accept Airflow's extra as a mapping or as the text of one."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -57,7 +57,7 @@ def _extra(value: Any) -> Any:
 
 
 def _permission(value: str) -> str:
-    """Write a permission as Airflow shows it: ``can_read on DAGs`` is ``can read on DAGs``."""
+    """Return a permission as Airflow shows it: ``can_read on DAGs`` is ``can read on DAGs``."""
     action, on, resource = value.partition(" on ")
     if not (action and on and resource):
         raise ValueError("give ACTION on RESOURCE, such as can_read on DAGs")
@@ -69,7 +69,7 @@ def _words(value: Any) -> Any:
 
 
 def _either(field: str, kind: type) -> BeforeValidator:
-    """Let one value of a ``kind`` stand for a mapping that has it alone."""
+    """Accept a single value of a ``kind`` in place of a mapping with only that."""
     return BeforeValidator(lambda value: {field: value} if isinstance(value, kind) else value)
 
 
@@ -78,7 +78,7 @@ class _Object(BaseModel):
 
 
 class Connection(_Object):
-    """A connection: an URI, or fields."""
+    """A connection: a URI, or fields."""
 
     uri: Annotated[str, AfterValidator(_uri)] | None = None
     conn_type: Annotated[str, Field(min_length=1)] | None = None
@@ -112,9 +112,9 @@ class User(_Object):
 def _complete(connection: Connection) -> Connection:
     fields = connection.model_fields_set - {"uri", "description"}
     if connection.uri is None and connection.conn_type is None:
-        raise ValueError("give an URI, or at least conn_type")
+        raise ValueError("give a URI, or at least conn_type")
     if connection.uri is not None and fields:
-        raise ValueError(f"give an URI or fields, not both: leave out {', '.join(sorted(fields))}")
+        raise ValueError(f"give a URI or fields, not both: leave out {', '.join(sorted(fields))}")
     return connection
 
 
@@ -135,7 +135,7 @@ KINDS = tuple(_ADAPTERS)
 
 
 def read(kind: str, value: Any) -> SecretStr:
-    """Give the JSON of what is declared: a mapping of names, or a file that has one as JSON."""
+    """Return the JSON of what is declared: a mapping of names, or a file that has one as JSON."""
     adapter = _ADAPTERS[kind]
     try:
         objects = adapter.validate_python(_plain(value))
@@ -174,11 +174,11 @@ def _of_file(path: Path) -> Any:
     except UnicodeDecodeError:
         raise ValueError(f"the file {path} is not in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"the file {path} is no JSON: line {error.lineno}, {error.msg}") from None
+        raise ValueError(f"the file {path} is not JSON: line {error.lineno}, {error.msg}") from None
 
 
 def unusable(kind: str, json_text: str, release: Release, administrator: str) -> str | None:
-    """Say in a sentence why a release can't have what is declared of a kind, if it can't."""
+    """Return a sentence about what a release can't have of the declared objects, if anything."""
     lacks = release.lacks
     known = f"Airflow {release.version} knows no"
     if kind in lacks:
@@ -194,7 +194,7 @@ def unusable(kind: str, json_text: str, release: Release, administrator: str) ->
 def _roles(content: Any, release: Release, administrator: str) -> Iterator[str]:
     for name in content:
         if name in _BUILT_IN:
-            yield f"Airflow itself says what {name} may: choose another name"
+            yield f"Airflow itself manages what {name} may do: choose another name"
 
 
 def _users(content: Any, release: Release, administrator: str) -> Iterator[str]:
@@ -205,14 +205,14 @@ def _users(content: Any, release: Release, administrator: str) -> Iterator[str]:
         if not user.get(needed):
             yield f"{name} has no {needed}: give some"
         if is_guessed(user.get("password", "-")):
-            yield f"the password of {name} is empty or one that everybody knows: give another"
+            yield f"the password of {name} is empty or publicly known: give another"
 
 
 def _connections(content: Any, release: Release, administrator: str) -> Iterator[str]:
     for name, connection in content.items():
         uri = connection.get("uri", "")
         if "quoted URIs" in release.lacks and re.search("[%?]", uri):
-            yield f"Airflow {release.version} reads no % or ? in an URI: give fields for {name}"
+            yield f"Airflow {release.version} reads no % or ? in a URI: give fields for {name}"
     yield from _ascii(content, release, administrator)
 
 
@@ -220,7 +220,7 @@ def _ascii(content: Any, release: Release, administrator: str) -> Iterator[str]:
     for name, each in content.items():
         text = json.dumps(each, ensure_ascii=False)
         if "letters beyond ASCII" in release.lacks and not text.isascii():
-            yield f"Airflow {release.version} keeps ASCII alone: see {name}"
+            yield f"Airflow {release.version} only stores ASCII: see {name}"
 
 
 def _pools(content: Any, release: Release, administrator: str) -> Iterator[str]:

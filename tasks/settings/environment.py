@@ -17,10 +17,10 @@ class Environment(Packages):
     """What the Python environment holds in addition to the lock."""
 
     airflow_requirements: Lines = ()
-    """What DAGs need beside the lock, as pip's requirements: `["pandas==2.2.3"]`."""
+    """What DAGs need in addition to the lock, as pip requirements: `["pandas==2.2.3"]`."""
 
     def wanted(self, python: str) -> locks.Wanted:
-        """Say what the environment for ``python`` is to hold."""
+        """Return what the environment for ``python`` is to hold."""
         release = self.release
         if self.airflow_constraints:
             airflow = f"{release.package}[{','.join(self.extras)}]=={release.version}"
@@ -31,7 +31,7 @@ class Environment(Packages):
         return locks.Wanted(pins, "\n".join(sorted(self.airflow_requirements)), constraints)
 
     def contradiction(self, python: str) -> str | None:
-        """Say which of the requirements the lock for ``python`` contradicts."""
+        """Return which of the requirements the lock for ``python`` contradicts."""
         if self.airflow_constraints or not self.airflow_requirements:
             return None  # what constraints contradict, pip or uv finds out
         pins = self._pins(python)
@@ -58,7 +58,7 @@ def _unfit_requirements(environment: Environment) -> str | None:
 
 
 def _content(address: str) -> str:
-    """Read a file or an URL; SettingsError when that fails."""
+    """Read a file or a URL; SettingsError when that fails."""
     try:
         if "://" not in address:
             return Path(address).read_text()
@@ -70,7 +70,7 @@ def _content(address: str) -> str:
 
 
 def _why(error: Exception) -> str:
-    """Say why a file or a URL can't be read, without naming it."""
+    """Return why a file or a URL can't be read, without naming it."""
     if isinstance(error, HTTPError):
         return f"its server answers {error.code}"
     cause = getattr(error, "reason", error)

@@ -11,11 +11,11 @@ class Index(Part):
     """The package index."""
 
     python_index_url: Secret | None = None
-    """Package index instead of pip's own; may hold a login, and is not shown."""
+    """Package index instead of PyPI; may contain a login, and is not shown."""
     python_extra_index_url: Secret | None = None
-    """A further package index."""
+    """An additional package index."""
     python_proxy: Secret | None = None
-    """HTTP proxy towards the package index."""
+    """HTTP proxy to the package index."""
 
 
 def _no_urls(index: Index) -> str | None:

@@ -51,7 +51,7 @@ class Settings(Model):
         return "topology" in self.model_fields_set
 
     def secrets_file(self, host: Host) -> Path:
-        """Give the file of the generated secrets."""
+        """Return the file of the generated secrets."""
         return self.airflow_secrets_file or secrets.default_file(host.groups)
 
 
@@ -79,7 +79,7 @@ def _all_secrets(given: Mapping[str, str], file: Path) -> dict[str, str]:
         return secrets.complete(given, file)
     except OSError as error:
         why = error.strerror
-    raise SettingsError(f"airflow_secrets_file can't be used: {why}: give another place for it")
+    raise SettingsError(f"airflow_secrets_file can't be used: {why}: choose another place for it")
 
 
 def _ours(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _checked(values: Mapping[str, Any]) -> Settings:
 
 
 def _from_urls(host: Host, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the URLs of servers apart into the settings that they stand for."""
+    """Split the URLs of servers into the settings that they stand for."""
     found: dict[str, Any] = {}
     for server in (each.group for each in BACKENDS):
         name = f"{server}_url"
@@ -116,7 +116,7 @@ def _from_urls(host: Host, given: Mapping[str, Any]) -> dict[str, Any]:
         url = as_secret(given[name])
         url = url.get_secret_value() if isinstance(url, SecretStr) else url
         if not isinstance(url, str):
-            raise SettingsError(f"{name} is not a text: give a URL")
+            raise SettingsError(f"{name} is not a string: give a URL")
         try:
             parts = urls.parts(server, url)
         except ValueError as error:
@@ -143,7 +143,7 @@ def _from_inventory(host: Host, checked: Settings) -> dict[str, Any]:
 
 
 def _web_host(release: releases.Release, topology: Topology) -> dict[str, str]:
-    """Say where the web UI listens behind a proxy; without one the default stands."""
+    """Return where the web UI listens behind a proxy; without one the default applies."""
     if not topology.proxies or release.web.name not in topology.components:
         return {}
     return {"airflow_web_host": topology.address if topology.web_clients else "127.0.0.1"}
@@ -173,7 +173,7 @@ def _check_broker(checked: Settings, members: Members) -> None:
 
 
 def _tls(host: Host, checked: Settings, members: Members) -> dict[str, Any]:
-    """Give port, CA and certificate of the servers that speak TLS, as far as they are not given."""
+    """Return port, CA and certificate of the servers with TLS, as far as they are not given."""
     found: dict[str, Any] = {"rabbitmq_port": 5671} if checked.rabbitmq_tls else {}
     folder = certificates.folder(checked.secrets_file(host))
     for server, given in checked.servers.items():

@@ -14,17 +14,17 @@ class Logs(Packages):
     """Logs and old runs: how long they are kept, and where."""
 
     airflow_log_days: Annotated[int, Field(ge=1, le=36500)] | None = None
-    """Days that tasks' logs are kept; default: for ever."""
+    """Days that tasks' logs are kept; default: forever."""
     airflow_scheduler_log_days: Annotated[int, Field(ge=1, le=36500)] = 14
-    """Days that the logs of reading DAG files are kept."""
+    """Days that DAG processing logs are kept."""
     airflow_journal_size: Annotated[int, Field(ge=16, le=1048576)] | None = None
-    """MiB that the journal may take on a host with Airflow; default: as the host has it."""
+    """Size limit in MiB of the journal on a host with Airflow; default: the host's own."""
     airflow_remote_logs: RemoteLogs | None = None
     """URL that tasks' logs are copied to and read from: `s3://BUCKET/PATH`, `gs://`, `wasb://`."""
     airflow_remote_logs_connection: Connection | None = None
-    """Airflow's connection with the login there; default: what the hosts themselves may do."""
+    """Airflow connection with the login for it; default: the hosts' own permissions."""
     airflow_metadata_days: Annotated[int, Field(ge=1, le=36500)] | None = None
-    """Days that runs are kept in the database, with all that belongs to them; default: for ever."""
+    """Days that runs and everything about them stay in the database; default: forever."""
 
 
 def _unfit_remote_logs(logs: Logs) -> str | None:

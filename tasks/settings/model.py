@@ -96,7 +96,7 @@ class Model(
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """Those of the database and the broker that no host of the inventory runs."""
+        """The external ones among the database and the broker."""
         used = ("postgresql", self.broker) if self.airflow_components else ()
         return tuple(server for server in used if server not in self.topology.servers)
 
@@ -106,12 +106,12 @@ class Model(
         return self.pgbouncer_port if self.topology.pooled else self.postgresql_port
 
     def ca_path(self, server: str) -> str:
-        """Give the file of a host with the authorities that vouch for ``server``."""
+        """Return the file of a host with the authorities that vouch for ``server``."""
         given = self.servers[server].ca
         return f"{CONFIGURATION}/{server}-ca.crt" if given else SYSTEM_CA
 
     def server(self, part: str) -> str:
-        """Give the address of one of the servers; SettingsError when none is known."""
+        """Return the address of one of the servers; SettingsError when none is known."""
         address = self.servers[part].host
         if address is None:
             raise SettingsError(
@@ -138,7 +138,7 @@ def _guessed_secrets(settings: Model) -> str | None:
     for name in secrets.GENERATORS:
         if settings.hidden(name) is not None and secrets.is_guessed(settings.secret(name)):
             return (
-                f"{name} is empty or one that everybody knows: give another, "
+                f"{name} is empty or publicly known: give another, "
                 "or leave it out to have one generated"
             )
     return None
@@ -147,7 +147,7 @@ def _guessed_secrets(settings: Model) -> str | None:
 def _unfit_passwords(settings: Model) -> str | None:
     for name in secrets.GENERATORS:
         if not settings.secret(name).isprintable():
-            return f"{name} has a line break or another character that can't be seen"
+            return f"{name} has a line break or another invisible character"
     if not settings.release.plain_passwords:
         return None
     for name in ("postgresql_password", "rabbitmq_password"):
@@ -162,7 +162,7 @@ def _unfit_passwords(settings: Model) -> str | None:
 def _same_database_port(settings: Model) -> str | None:
     if settings.topology.pooled and settings.pgbouncer_port == settings.postgresql_port:
         return (
-            f"port {settings.pgbouncer_port} is asked for twice: give pgbouncer_port and"
+            f"port {settings.pgbouncer_port} is used twice: give pgbouncer_port and"
             " postgresql_port their own"
         )
     return None
@@ -174,7 +174,7 @@ def _same_web_port(settings: Model) -> str | None:
     for port in settings.proxy_ports if PROXY.group in here else ():
         if port in taken:
             return (
-                f"port {port} is asked for twice on {settings.topology.name}: give each of "
+                f"port {port} is used twice on {settings.topology.name}: give each of "
                 "proxy_port, proxy_http_port and airflow_web_port its own"
             )
         taken.append(port)

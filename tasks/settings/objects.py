@@ -16,9 +16,9 @@ class Objects(Access):
     """Connections, variables, pools, users and roles as declared."""
 
     airflow_connections: Secret | None = None
-    """Connections: id -> URI or fields. This and the next four may be the path of a JSON file."""
+    """Connections: id -> URI or fields. This and the next four may be a path to a JSON file."""
     airflow_variables: Secret | None = None
-    """Variables: name -> text, or what becomes JSON."""
+    """Variables: name -> text, or a value that is stored as JSON."""
     airflow_pools: Secret | None = None
     """Pools: name -> slots, or a mapping with `slots`, `description` and `include_deferred`."""
     airflow_users: Secret | None = None
@@ -26,7 +26,7 @@ class Objects(Access):
     airflow_roles: Secret | None = None
     """Roles: name -> list of permissions such as `can_read on DAGs`."""
     airflow_remove_objects: Annotated[tuple[Kind, ...], BeforeValidator(as_list)] = ()
-    """Kinds of them, such as `pools`, of which all that is not declared is removed."""
+    """Kinds, such as `pools`, of which everything that is not declared is removed."""
 
     @field_validator(
         "airflow_connections",

@@ -29,15 +29,15 @@ class Packages(Part):
     """Airflow's packages: which ones, and where they come from."""
 
     airflow_extras: Words = ()
-    """Airflow's extras beside those that the stack needs, as a list or one text with commas."""
+    """Extras of Airflow beyond those that the stack needs: a list, or one text with commas."""
     airflow_lock: ExistingPath | None = None
-    """Lock file on the controller instead of the shipped one: everything pinned with `==`."""
+    """Lock file on the controller instead of the shipped one; pins everything with `==`."""
     airflow_constraints: Annotated[str, AfterValidator(without_login)] | None = None
     """URL or file of constraints instead of a lock, such as Airflow's official ones."""
     airflow_wheelhouse: Annotated[Secret, AfterValidator(_folder_of_wheels)] | None = None
-    """Folder on the controller, or URL of a page of links, with all packages: no index is asked."""
+    """Folder on the controller or URL of a page of links, with all packages; replaces the index."""
     airflow_bundle: Path | None = None
-    """Folder on the controller that `scripts/bundle` has filled: no index or mirror is asked."""
+    """Folder on the controller filled by `scripts/bundle`: replaces index and mirror."""
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class Packages(Part):
 
     @property
     def wheelhouse(self) -> Wheelhouse | None:
-        """Where packages come from instead of a package index, if from anywhere."""
+        """The source of packages in place of a package index, if there is one."""
         place = self.secret("airflow_wheelhouse")
         if self.bundle:
             place = str(self.bundle.wheels)
@@ -55,11 +55,11 @@ class Packages(Part):
 
     @property
     def bundle(self) -> Bundle | None:
-        """Where packages come from instead of an index and a mirror, if from anywhere."""
+        """The source of packages in place of an index and a mirror, if there is one."""
         return Bundle(self.airflow_bundle) if self.airflow_bundle else None
 
     def lacks(self, pins: Mapping[str, str]) -> str | None:
-        """Say which of ``pins`` the wheelhouse has not."""
+        """Return which of ``pins`` the wheelhouse lacks."""
         wheelhouse = self.wheelhouse
         if wheelhouse is None or not (missing := wheelhouse.missing(pins)):
             return None
@@ -71,7 +71,7 @@ class Packages(Part):
         return f"{setting} lacks {', '.join(missing)}: fill it with {command}"
 
     def lacks_debs(self, distribution: str) -> str | None:
-        """Say what the bundle has not for a host of ``distribution``."""
+        """Return what the bundle lacks for a host of ``distribution``."""
         packages = releases.apt_packages(self.release, self.extras, distribution)
         missing = self.bundle.missing(distribution, packages) if self.bundle else []
         if not missing:
@@ -82,7 +82,7 @@ class Packages(Part):
         )
 
     def filling(self, distribution: str | None = None, *, folder: str = "") -> str:
-        """Give the command that fills the bundle, for a distribution that would do or this one."""
+        """Return the command that fills the bundle, for a fitting distribution or this one."""
         distribution = distribution or releases.fitting(self.release)[0]
         words = ["--release", self.airflow_version, "--distribution", distribution]
         folder = folder or str(self.airflow_bundle)
@@ -127,17 +127,17 @@ def _unfit_lock(packages: Packages) -> str | None:
         if name not in pins or not fitting.contains(pins[name], prereleases=True):
             return (
                 f"airflow_lock pins {name} {pins.get(name, 'nowhere')}, but Airflow "
-                f"{release.version} wants {fitting}: mend the lock or airflow_version"
+                f"{release.version} needs {fitting}: fix the lock or airflow_version"
             )
     return None
 
 
 def _unfit_bundle(packages: Packages) -> str | None:
-    """Say what the bundle lacks that a host of any distribution would need."""
+    """Return what the bundle lacks that a host of any distribution would need."""
     if packages.bundle is None:
         return None
     if packages.airflow_wheelhouse:
-        return "airflow_bundle has wheels, too: leave airflow_wheelhouse out"
+        return "airflow_bundle has wheels as well: leave airflow_wheelhouse out"
     if not is_there(packages.bundle.wheels):
         command = packages.filling(folder="FOLDER")
         return f"airflow_bundle is not a bundle on this machine: make it with {command}"

@@ -33,11 +33,11 @@ class Part(BaseModel):
         return releases.find(self.airflow_version)
 
     def secret(self, name: str) -> str:
-        """Give a secret in plain text; one that is not set is empty."""
+        """Return a secret in plain text; one that is not set is empty."""
         value = self.hidden(name)
         return value.get_secret_value() if value else ""
 
     def hidden(self, name: str) -> SecretStr | None:
-        """Give a secret; by its name, as secrets are generated and kept by their names."""
+        """Return a secret; by its name, as secrets are generated and kept by their names."""
         value: SecretStr | None = getattr(self, name)
         return value

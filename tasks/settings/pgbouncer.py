@@ -14,8 +14,8 @@ class Pgbouncer(Part):
     """The connection pool in front of the database."""
 
     pgbouncer_port: Port = 6432
-    """Port of PgBouncer, where a group `pgbouncer` asks for it."""
+    """Port of PgBouncer, if there is a group `pgbouncer`."""
     pgbouncer_pool_size: Annotated[int, Field(ge=1, le=45)] = 20
-    """Connections that it opens to each database; PostgreSQL takes 100 for all."""
+    """Connections that it opens to each database; PostgreSQL accepts 100 in total."""
     pgbouncer_max_clients: Annotated[int, Field(ge=10, le=50_000)] = 500
-    """Connections that it takes from Airflow, at most 50,000."""
+    """Connections that it accepts from Airflow, at most 50,000."""

@@ -1,4 +1,4 @@
-"""How a host stands among the others of the inventory."""
+"""The place of a host among the others of the inventory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Members = Mapping[str, list[Host]]
 
 @dataclass(frozen=True)
 class Placement:
-    """How a host stands among the others of the inventory.
+    """The place of a host among the others of the inventory.
 
     Hosts are compared by name: ``host`` is pyinfra's stand-in for the one being deployed.
     """
@@ -77,7 +77,7 @@ class Placement:
         return [e for e in self.everyone if among(e, clients) and e.name != self.host.name]
 
     def components(self, each: Host) -> list[releases.Component]:
-        """Give the components of Airflow that a host runs."""
+        """Return the components of Airflow that a host runs."""
         return [c for c in self.release.components if among(each, self.members[c.name])]
 
     def check(self) -> None:
@@ -88,7 +88,7 @@ class Placement:
         _check_queues(self.host, self.members["worker"])
 
     def topology(self) -> Topology:
-        """Give what the host has to know of the inventory."""
+        """Return what the host has to know of the inventory."""
         host, members = self.host, self.members
         web, proxies = members[self.release.web.name], members[servers.PROXY.group]
         pooled = bool(members[servers.PGBOUNCER.group])
@@ -119,7 +119,7 @@ class Placement:
 
 
 def in_groups(host: Host, groups: Iterable[str]) -> list[Host]:
-    """Give the hosts of some groups of the host's inventory."""
+    """Return the hosts of some groups of the host's inventory."""
     found = (host.inventory.get_group(group, default=[]) for group in groups)
     return list(dict.fromkeys(member for group in found for member in group))
 
@@ -129,7 +129,7 @@ def _lines_of_hosts(everyone: Iterable[Host]) -> tuple[str, ...]:
 
 
 def _names(proxy: Host) -> list[str]:
-    """Give the names by which people know a proxy, the one in links first."""
+    """Return the names by which people know a proxy, the one in links first."""
     return list(filter(None, (of_host(proxy, Proxy).proxy_server_name, address(proxy))))
 
 
@@ -154,17 +154,17 @@ def _check_complete(release: releases.Release, members: Members) -> None:
 
 
 def _check_pgbouncer(members: Members) -> None:
-    """Refuse a PgBouncer that does not stand beside our own database."""
+    """Refuse a PgBouncer that is not on the host of our own database."""
     for member in members[servers.PGBOUNCER.group]:
         if not among(member, members["postgresql"]):
             raise SettingsError(
                 f"group pgbouncer has {member.name}, which does not run postgresql: put that host"
-                " in it, or leave it out where the database is not ours"
+                " in it, or leave it out if the database is external"
             )
 
 
 def _check_exporters(members: Members) -> None:
-    """Refuse an exporter that would not reach what it is about."""
+    """Refuse an exporter that could not reach its server."""
     if len(members["statsd_exporter"]) > 1:
         raise SettingsError("group statsd_exporter has more than one host; leave one in it")
     for part in (each.group for each in servers.BACKENDS):
@@ -177,7 +177,7 @@ def _check_exporters(members: Members) -> None:
 
 
 def _statsd(exporters: Sequence[Host], airflow: Sequence[Host]) -> str | None:
-    """Give the address that takes metrics: loopback where nobody else sends any."""
+    """Return the address that takes metrics: loopback where nobody else sends any."""
     if not exporters:
         return None
     alone = [member.name for member in airflow] in ([], [exporters[0].name])
@@ -185,7 +185,7 @@ def _statsd(exporters: Sequence[Host], airflow: Sequence[Host]) -> str | None:
 
 
 def _check_queues(host: Host, workers: Sequence[Host]) -> None:
-    """Refuse a default queue that no worker takes tasks from: they would wait for ever."""
+    """Refuse a default queue that no worker takes tasks from: they would wait forever."""
     default = of_host(host, Workers).airflow_default_queue
     if workers and default not in _queues(workers):
         raise SettingsError(
@@ -200,18 +200,18 @@ def _queues(workers: Sequence[Host]) -> tuple[str, ...]:
 
 
 def among(host: Host, hosts: Iterable[Host]) -> bool:
-    """Tell whether a host is one of several."""
+    """Return whether a host is one of several."""
     return host.name in [member.name for member in hosts]
 
 
 def address(host: Host) -> str:
-    """Give the address that the other hosts reach a host at."""
+    """Return the address that the other hosts reach a host at."""
     given = of_host(host, Web).airflow_address
     return str(given or host.data.get("ssh_hostname") or host.name)
 
 
 def hostname(host: Host) -> str:
-    """Give the inventory's name of a host where it can be a host's name, else its address."""
+    """Return the inventory's name of a host where it can be a host's name, else its address."""
     try:
         ipaddress.ip_address(host.name)
     except ValueError:

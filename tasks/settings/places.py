@@ -1,11 +1,11 @@
-"""Where things lie on a host."""
+"""Where things are on a host."""
 
 ENVIRONMENT = "/opt/airflow"
 """Where environments, helpers and the ``current`` link live on a host."""
 CONFIGURATION = "/etc/airflow"
 """Where the environment and secrets files live on a host."""
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
-"""The authorities that a host believes by itself."""
+"""The host's system CAs."""
 FORMER = f"{CONFIGURATION}/secrets.env.former"
 """The secrets that a host had before, until it is verified."""
 LOGS = "/var/log/airflow"

@@ -22,23 +22,23 @@ class Postgresql(Part):
     postgresql_port: Port = 5432
     """Port of the database."""
     postgresql_url: Secret | None = None
-    """`postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...` of a server that is not ours."""
+    """`postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...` of an external server."""
     postgresql_admin_url: Secret | None = None
-    """The same with a login that may make the roles and databases that are missing there."""
+    """The same with a login that may create the missing roles and databases there."""
     postgresql_sslmode: SslMode | None = None
-    """libpq's word; default: `verify-full` with `postgresql_tls`, else libpq's own, `prefer`."""
+    """libpq's sslmode; default: `verify-full` with `postgresql_tls`, else `prefer`."""
     postgresql_tls: bool = False
-    """Whether connections are encrypted and the server's name checked; our own serves it then."""
+    """Whether to use TLS and check the server's name; our own server is then set up for it."""
     postgresql_ca: ExistingPath | None = None
-    """CA file that vouches for the server; default: our own CA, or those that the host believes."""
+    """CA file that vouches for the server; default: our own CA, or the host's system CAs."""
     postgresql_certificate: ExistingPath | None = None
-    """Certificate of our own server, with its chain; default: one of our own CA."""
+    """Certificate of our own server, with its chain; default: issued by our own CA."""
     postgresql_certificate_key: ExistingPath | None = None
     """Its key."""
     postgresql_listen_addresses: Listen | None = None
-    """What it listens on; default: loopback, and the host's address when other hosts need it."""
+    """Addresses to listen on; default: loopback, and the host's address if other hosts need it."""
     postgresql_shared_buffers: Annotated[int, Field(ge=16)] | None = None
-    """MiB of its buffers; default: a quarter of the memory of a host of its own, else a 16th."""
+    """MiB of shared buffers; default: a quarter of a dedicated host's memory, else a 16th."""
     postgresql_database: Name = "airflow"
     """Database of Airflow."""
     postgresql_user: Name = "airflow"
@@ -46,19 +46,19 @@ class Postgresql(Part):
     postgresql_password: Secret | None = None
     """Password of the role; generated."""
     postgresql_results_database: Name = "airflow_results"
-    """Database of the tasks' results, where a release keeps them apart (Airflow 3)."""
+    """Database of the tasks' results, if the release keeps them separate (Airflow 3)."""
     postgresql_results_user: Name = "airflow_results"
     """Role that owns that database."""
     postgresql_results_password: Secret | None = None
     """Password of that role; generated."""
     postgresql_allow: Networks = ()
-    """Addresses or networks that may use the database, beside the inventory's Airflow hosts."""
+    """Addresses or networks that may use the database in addition to the Airflow hosts."""
     postgresql_auth: Literal["scram-sha-256", "trust"] = "scram-sha-256"
-    """How pg_hba lets those addresses in; `trust` wants `postgresql_allow_insecure`."""
+    """How pg_hba.conf authenticates those addresses; `trust` needs `postgresql_allow_insecure`."""
     postgresql_superuser: bool = False
-    """Whether the role is a superuser; wants `postgresql_allow_insecure`."""
+    """Whether the role is a superuser; needs `postgresql_allow_insecure`."""
     postgresql_allow_insecure: bool = False
-    """Consent to `trust`, a superuser role, `*` and networks that hold the whole internet."""
+    """Consent to `trust`, a superuser role, `*` and networks that contain the whole internet."""
 
     @property
     def sslmode(self) -> str | None:
@@ -114,7 +114,10 @@ def _without_consent(postgresql: Postgresql) -> str | None:
     }
     for what, wanted in opened.items():
         if wanted:
-            return f"{what} opens the database: postgresql_allow_insecure = True consents to it"
+            return (
+                f"{what} makes the database insecure: set postgresql_allow_insecure = True if"
+                " you accept that"
+            )
     return None
 
 

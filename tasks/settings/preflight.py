@@ -16,9 +16,9 @@ from .refusals import is_secret
 
 
 def check_settings_first() -> None:
-    """Have the settings of all hosts checked before pyinfra connects to any of them.
+    """Check the settings of all hosts before pyinfra connects to any of them.
 
-    A host in no component's group, beside others that are in one, is refused too. SettingsError
+    A host in no component's group is refused too, if others are in one. SettingsError
     ends the run with its one sentence. pyinfra has no hook between reading the inventory and
     connecting, so this goes around the step that stands there.
     """

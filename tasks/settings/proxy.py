@@ -15,17 +15,17 @@ class Proxy(Part):
     """nginx in front of the web UI."""
 
     proxy_server_name: HostName | None = None
-    """Name of the web UI in links and in a certificate of ours; default: the address."""
+    """Host name of the web UI in links and in our own certificate; default: the address."""
     proxy_port: Port = 443
     """Port of the proxy."""
     proxy_http_port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 80
-    """Port that sends people on to `proxy_port`; 0 for none."""
+    """Port that redirects to `proxy_port`; 0 for none."""
     proxy_certificate: ExistingPath | None = None
-    """PEM file on the controller, the chain behind the certificate; default: one of our own CA."""
+    """PEM file on the controller: the certificate and its chain; default: issued by our own CA."""
     proxy_certificate_key: ExistingPath | None = None
     """PEM file on the controller with the certificate's key."""
     proxy_hsts_days: Annotated[int, Field(ge=0, le=3650)] = 365
-    """Days that browsers insist on TLS (HSTS), with a certificate of yours; 0 for none."""
+    """Days that browsers insist on TLS (HSTS), with your own certificate; 0 for none."""
 
     @property
     def proxy_ports(self) -> tuple[int, ...]:

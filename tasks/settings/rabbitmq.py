@@ -21,23 +21,23 @@ class Rabbitmq(Part):
     rabbitmq_port: Port = 5672
     """Port of the broker; with `rabbitmq_tls` the default is 5671."""
     rabbitmq_url: Secret | None = None
-    """`amqp://USER:PASSWORD@HOST:PORT/VHOST` of a broker that is not ours, or `amqps://`."""
+    """`amqp://USER:PASSWORD@HOST:PORT/VHOST` of an external broker, or `amqps://`."""
     rabbitmq_admin_url: Secret | None = None
-    """`https://USER:PASSWORD@HOST:15671` of its management, to make what is missing there."""
+    """`https://USER:PASSWORD@HOST:15671` of its management, to create what is missing there."""
     rabbitmq_tls: bool = False
-    """Whether connections are encrypted and the server's name checked; our own serves it then."""
+    """Whether to use TLS and check the server's name; our own server is then set up for it."""
     rabbitmq_ca: ExistingPath | None = None
-    """CA file that vouches for the broker; default: our own CA, or those that the host believes."""
+    """CA file that vouches for the broker; default: our own CA, or the host's system CAs."""
     rabbitmq_certificate: ExistingPath | None = None
-    """Certificate of our own broker, with its chain; default: one of our own CA."""
+    """Certificate of our own broker, with its chain; default: issued by our own CA."""
     rabbitmq_certificate_key: ExistingPath | None = None
     """Its key."""
     rabbitmq_bind_address: HostName | None = None
-    """What it listens on; default: loopback, or the host's address when other hosts need it."""
+    """Address to listen on; default: loopback, or the host's address if other hosts need it."""
     rabbitmq_allow: Networks = ()
-    """Addresses or networks that may use the broker, beside the inventory's Airflow hosts."""
+    """Addresses or networks that may use the broker in addition to the Airflow hosts."""
     rabbitmq_memory_limit: Annotated[int, Field(ge=128)] | None = None
-    """MiB from which it takes no messages; default: 2/5 of its own host's memory, else an 8th."""
+    """MiB above which it blocks publishers; default: 2/5 of a dedicated host, else an 8th."""
     rabbitmq_vhost: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
     """Virtual host of Airflow."""
     rabbitmq_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "airflow"
@@ -45,9 +45,9 @@ class Rabbitmq(Part):
     rabbitmq_password: Secret | None = None
     """Password of that user; generated."""
     rabbitmq_consumer_timeout: Annotated[int, Field(ge=60, le=31622400)] = 604800
-    """Seconds that the longest task may run; RabbitMQ's own default takes it back after 1,800."""
+    """Seconds that the longest task may run; RabbitMQ's own default requeues it after 1,800."""
     rabbitmq_node_name: NodeName = "rabbit@localhost"
-    """Name of the Erlang node; at localhost its ports stay on loopback. Its data is tied to it."""
+    """Name of the Erlang node; `@localhost` keeps its ports on loopback. Its data is tied to it."""
 
     @property
     def rabbitmq(self) -> Server:

@@ -20,21 +20,21 @@ class Redis(Part):
     redis_port: Port = 6379
     """Port of Redis."""
     redis_url: Secret | None = None
-    """`redis://:PASSWORD@HOST:PORT/DATABASE` of a Redis that is not ours, or `rediss://`."""
+    """`redis://:PASSWORD@HOST:PORT/DATABASE` of an external Redis, or `rediss://`."""
     redis_password: Secret | None = None
     """Password of Redis; generated."""
     redis_database: Annotated[int, Field(ge=0, le=10000)] = 0
     """Number of the database in Redis."""
     redis_allow: Networks = ()
-    """Addresses or networks that may use Redis, beside the inventory's Airflow hosts."""
+    """Addresses or networks that may use Redis in addition to the Airflow hosts."""
     redis_visibility_timeout: Annotated[int, Field(ge=60, le=31622400)] = 604800
     """Seconds that the longest task may run; Redis gives it to another worker afterwards."""
     redis_tls: bool = False
-    """Whether connections are encrypted and the server's name checked; our own serves it then."""
+    """Whether to use TLS and check the server's name; our own server is then set up for it."""
     redis_ca: ExistingPath | None = None
-    """CA file that vouches for Redis; default: our own CA, or those that the host believes."""
+    """CA file that vouches for Redis; default: our own CA, or the host's system CAs."""
     redis_certificate: ExistingPath | None = None
-    """Certificate of our own Redis, with its chain; default: one of our own CA."""
+    """Certificate of our own Redis, with its chain; default: issued by our own CA."""
     redis_certificate_key: ExistingPath | None = None
     """Its key."""
 

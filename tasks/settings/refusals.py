@@ -17,7 +17,7 @@ _Part = TypeVar("_Part", bound=Part)
 
 
 def sentence(error: ValidationError) -> str:
-    """Say the first thing that pydantic found in one sentence, without what may be a secret."""
+    """Return pydantic's first finding as one sentence, without what may be a secret."""
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ")
@@ -40,5 +40,5 @@ def of_host(host: Host, part: type[_Part]) -> _Part:
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a setting is not to be shown; airflow_config may have secrets among others."""
+    """Return whether a setting is not to be shown; airflow_config may have secrets among others."""
     return "Secret" in str(Model.model_fields[name].annotation)

@@ -15,13 +15,13 @@ class Reports(Configuration):
     """Who is told of failures."""
 
     airflow_report_email: Words = ()
-    """Who gets a mail when a task or a unit fails, by the server of airflow_config's `smtp`."""
+    """Recipients of mail about failed tasks and units; airflow_config's `smtp` names the server."""
     airflow_report_webhook: Secret | None = None
     """URL, such as Slack's, that gets the same as JSON: `{"text": ...}`."""
     airflow_report_command: Secret | None = None
-    """Shell command that gets it on standard input, and its subject in AIRFLOW_REPORT_SUBJECT."""
+    """Shell command that gets it on standard input, with the subject in AIRFLOW_REPORT_SUBJECT."""
     airflow_report_interval: Annotated[int, Field(ge=0, le=604800)] = 3600
-    """Seconds between two messages of one DAG or unit; the next one counts those between."""
+    """Seconds between messages about one DAG or unit; the next says how many were suppressed."""
 
 
 def _no_mail_server(reports: Reports) -> str | None:
@@ -36,7 +36,7 @@ def _no_mail_server(reports: Reports) -> str | None:
 def _unfit_webhook(reports: Reports) -> str | None:
     url = reports.secret("airflow_report_webhook")
     if url and not url.startswith(("https://", "http://")):
-        return "airflow_report_webhook is no URL: give one that begins with https://"
+        return "airflow_report_webhook is not a URL: give one that begins with https://"
     return urls.refusal("airflow_report_webhook", url)
 
 

@@ -11,13 +11,13 @@ class Services(Part):
     """The units of Airflow's components."""
 
     airflow_flower_host: HostName = "127.0.0.1"
-    """Address that flower listens on; it asks for the administrator's login."""
+    """Address that Flower listens on; it asks for the administrator's login."""
     airflow_flower_port: Port = 5555
-    """Port of flower."""
+    """Port of Flower."""
     airflow_health_port: Port | None = None
-    """Port, at the web UI's address, that tells load balancers of this host; default: none."""
+    """Port, at the web UI's address, for load balancers' health checks; default: none."""
     airflow_hardening: bool = True
-    """Whether the units are sandboxed; tasks that need sudo or /home want it off."""
+    """Whether the units are sandboxed; turn it off for tasks that need sudo or /home."""
 
     @property
     def airflow_components(self) -> tuple[releases.Component, ...]:

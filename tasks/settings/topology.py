@@ -11,7 +11,7 @@ class Topology(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = "localhost"
-    """How the hosts of the inventory call this one."""
+    """The name by which the inventory's hosts know this one."""
     address: str = "localhost"
     """Where they reach it."""
     components: frozenset[str] = frozenset()
@@ -25,11 +25,11 @@ class Topology(BaseModel):
     direct_hosts: tuple[str, ...] = ()
     """Those of them that PostgreSQL itself lets in."""
     pooled: bool = False
-    """Whether PgBouncer stands before PostgreSQL."""
+    """Whether PgBouncer is in front of PostgreSQL."""
     web_hosts: tuple[str, ...] = ()
     """Addresses of the hosts that serve the web UI, this one included."""
     web_clients: tuple[str, ...] = ()
-    """Addresses of the other hosts that call it where a proxy stands before it."""
+    """Addresses of the other hosts that call it if there is a proxy in front of it."""
     proxies: tuple[str, ...] = ()
     """Addresses of the hosts that run a proxy, this one included."""
     proxy_names: tuple[str, ...] = ()
@@ -47,8 +47,8 @@ class Topology(BaseModel):
     statsd: str | None = None
     """Where Airflow on this host sends its metrics, if anywhere."""
     names: tuple[str, ...] = ()
-    """Lines of /etc/hosts for the hosts whose name in the inventory is no address."""
+    """Lines of /etc/hosts for the hosts whose name in the inventory is not an address."""
     database: str = ""
-    """Address of the host that runs the database; empty where that is none of the inventory's."""
+    """Address of the host that runs the database; empty for an external one."""
     known: tuple[str, ...] = ()
     """Every name and address by which the inventory knows its hosts."""

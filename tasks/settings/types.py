@@ -16,21 +16,21 @@ from . import urls
 
 
 class SettingsError(DeployError):
-    """A setting can't be used; the message is one sentence that names it and the mend."""
+    """A setting can't be used; the message is one sentence that names it and the fix."""
 
 
 def as_list(value: Any) -> Any:
-    """Take one text with commas as well as a list."""
+    """Accept one text with commas as well as a list."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def as_secret(value: Any) -> Any:
-    """Take pyinfra's HiddenValue as well as text."""
+    """Accept pyinfra's HiddenValue as well as text."""
     return value.unmask() if hasattr(value, "unmask") else value
 
 
 def _scalar(value: Any) -> Any:
-    """Take what can stand in one line of airflow.cfg; a hidden value stays hidden."""
+    """Accept what fits on one line of airflow.cfg; a hidden value stays hidden."""
     if hasattr(value, "unmask"):
         return SecretStr(str(value.unmask()))
     if isinstance(value, bool | int | float | str | SecretStr):
@@ -85,7 +85,9 @@ def _as_lines(value: Any) -> Any:
 
 def _subfolder(value: str) -> str:
     if value.startswith("/") or value.endswith("/") or ".." in value.split("/"):
-        raise ValueError("give a path in the repository, without .. and without a slash around it")
+        raise ValueError(
+            "give a path in the repository, without .. and without a slash at either end"
+        )
     return value
 
 
@@ -96,7 +98,7 @@ def _exists(value: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether this machine has a file or a folder."""
+    """Return whether this machine has a file or a folder."""
     # Of a text that is too long for a name, Path.exists raises an error that quotes it.
     with suppress(OSError, ValueError):
         return path.exists()
@@ -105,7 +107,7 @@ def is_there(path: Path) -> bool:
 
 def _printable(value: Path) -> Path:
     if not str(value).isprintable():
-        raise ValueError("give a path without line breaks and characters that can't be seen")
+        raise ValueError("give a path without line breaks and invisible characters")
     return value
 
 

@@ -1,6 +1,6 @@
-"""URLs of servers that are not ours, taken apart into settings. Pure.
+"""URLs of external servers, taken apart into settings. Pure.
 
-What is wrong with one is said without quoting it: nobody knows where its password ends.
+Errors never quote a URL: nobody knows where its password ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SEVERAL = re.compile(r"://.*://|@[^/?#]*[,;]|//[^@/?#]*[,;][^@/?#]*([/?#]|$)")
 
 
 def split(url: str) -> SplitResult | None:
-    """Take a URL apart; None if it is not one."""
+    """Split a URL into its parts; None if it is not one."""
     # The errors of urlsplit, and of its port, quote what may be a password.
     with suppress(ValueError):
         read = urlsplit(url)
@@ -30,12 +30,12 @@ def split(url: str) -> SplitResult | None:
 
 
 def refusal(name: str, url: str) -> str | None:
-    """Say that the setting ``name`` is not a URL; None for one, and for a path."""
+    """Return a refusal if the setting ``name`` is not a URL; None for a URL, and for a path."""
     return f"{name} is not a URL: give {FORM}" if split(url) is None else None
 
 
 def admin_refusal(server: str, text: str, schemes: Sequence[str]) -> str | None:
-    """Say why a server's administrator can't be reached by the URL; None where none is given."""
+    """Return why a server's administrator can't be reached by the URL; None where none is given."""
     url = split(text)
     if not text or (url and url.scheme in schemes and url.hostname and url.password):
         return None
@@ -43,7 +43,7 @@ def admin_refusal(server: str, text: str, schemes: Sequence[str]) -> str | None:
 
 
 def parts(server: str, url: str) -> dict[str, Any]:
-    """Give the settings that the URL of ``server`` stands for.
+    """Return the settings that the URL of ``server`` stands for.
 
     ValueError says what is wrong with it.
     """
@@ -74,7 +74,8 @@ def _read(server: str, url: str) -> SplitResult:
         )
     if not _decodes(url):
         raise ValueError(
-            "it has a space, or a % that begins no %xx of UTF-8: write a space as %20 and % as %25"
+            "it has a space, or a % that does not begin a %xx of UTF-8: write a space as %20"
+            " and % as %25"
         )
     read = split(url)
     if read is None or read.port == 0 or (read.hostname and not _HOST.fullmatch(read.hostname)):
@@ -104,5 +105,5 @@ def _options(server: str, query: str) -> dict[str, Any]:
     known = {"sslmode"} if server == "postgresql" else set()
     if not known.issuperset(options):
         rest = f"all but {known.pop()}" if known else "what follows ?"
-        raise ValueError(f"it has an option that is not known here: leave {rest} out")
+        raise ValueError(f"it has an unsupported option: leave {rest} out")
     return {f"postgresql_{name}": value for name, value in options.items()}

@@ -11,7 +11,7 @@ from .types import Port, Queue, Queues
 
 
 def own_queue(worker: str) -> str:
-    """Name the queue from which one worker alone takes tasks."""
+    """Return the queue from which only one worker takes tasks."""
     return f"verify.{worker}"
 
 
@@ -19,13 +19,13 @@ class Workers(Part):
     """Workers, their queues, and the memory of their hosts."""
 
     airflow_worker_concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Tasks that a worker runs at a time (`-c`); default: what memory and cores hold, up to 16."""
+    """Tasks that a worker runs at a time (`-c`); default: what memory and cores allow, up to 16."""
     airflow_worker_memory: Annotated[int, Field(ge=64)] | None = None
-    """MiB that a worker may take with its tasks; default: what the host's others leave."""
+    """MiB that a worker may take with its tasks; default: what the host's other services leave."""
     airflow_swap: Annotated[int, Field(ge=0, le=65536)] | None = None
-    """MiB of the swap file that is made; default: what the components need beyond the memory."""
+    """MiB of the swap file; default: what the components need beyond the memory."""
     airflow_default_queue: Queue = "default"
-    """Queue of the tasks that name none; the same on every host."""
+    """Queue of tasks that name none; the same on every host."""
     airflow_worker_queues: Queues = ("default",)
     """Queues that the worker takes tasks from (`-q`)."""
     airflow_worker_log_port: Port = 8793
