@@ -15,8 +15,8 @@ from xml.etree.ElementTree import Element, SubElement
 from pyinfra.api import Config, Host, Inventory, State
 
 from tasks.addresses import EVERYBODY
-from tasks.firewall import allowed
-from tasks.releases import GROUPS
+from tasks.catalog.releases import GROUPS
+from tasks.servers.firewall import allowed
 from tasks.settings import Settings
 from tasks.settings.endpoints import endpoints
 

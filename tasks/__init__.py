@@ -11,32 +11,34 @@ In another project, once ``pyinfra-airflow`` is installed::
 Each function takes ``settings``, by default what the inventory says of the host.
 """
 
-from .airflow import deploy_airflow, deploy_database, deploy_services
-from .backup import deploy_backup
-from .dags import deploy_dags
-from .drain import deploy_drain
-from .fetch import deploy_secrets_fetch
-from .firewall import deploy_firewall
-from .foreign import deploy_foreign
-from .housekeeping import deploy_housekeeping
-from .keys import deploy_fernet_key_rotation
-from .monitoring import deploy_monitoring
-from .objects import deploy_objects
-from .pgbouncer import deploy_pgbouncer
-from .postgresql import deploy_postgresql
-from .proxy import deploy_proxy
-from .python import deploy_python
-from .rabbitmq import deploy_rabbitmq
-from .redis import deploy_redis
-from .reports import deploy_reports
+from .airflow.dags import deploy_dags
+from .airflow.database import deploy_database
+from .airflow.external import deploy_foreign
+from .airflow.housekeeping import deploy_housekeeping
+from .airflow.objects import deploy_objects
+from .airflow.python import deploy_python
+from .airflow.reports import deploy_reports
+from .airflow.services import deploy_services
+from .airflow.tools import deploy_airflow
+from .day_two.backup import deploy_backup
+from .day_two.drain import deploy_drain
+from .day_two.fetch import deploy_secrets_fetch
+from .day_two.keys import deploy_fernet_key_rotation
+from .day_two.uninstall import deploy_uninstall
+from .day_two.upgrade import deploy_rollback
+from .day_two.verify import deploy_verify
+from .host.system import deploy_system
 from .restore import deploy_restore
+from .servers.firewall import deploy_firewall
+from .servers.monitoring import deploy_monitoring
+from .servers.pgbouncer import deploy_pgbouncer
+from .servers.postgresql import deploy_postgresql
+from .servers.proxy import deploy_proxy
+from .servers.rabbitmq import deploy_rabbitmq
+from .servers.redis import deploy_redis
 from .settings import Settings, SettingsError
 from .settings.preflight import check_settings_first
 from .stack import deploy_stack
-from .system import deploy_system
-from .uninstall import deploy_uninstall
-from .upgrade import deploy_rollback
-from .verify import deploy_verify
 
 __all__ = [
     "Settings",

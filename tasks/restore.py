@@ -12,19 +12,21 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 
-from . import releases, secrets
-from .airflow import deploy_database, deploy_services, unit_name
-from .backup import LENT, backed_up, folder_to_lend, taken_back
-from .connection import held
+from .airflow.database import deploy_database
+from .airflow.helpers import helper
+from .airflow.objects import deploy_objects
+from .airflow.services import deploy_services
+from .airflow.units import unit_name
+from .before.guard import guarded
+from .before.survey import Site, everywhere
+from .catalog import releases
+from .day_two.backup import LENT, backed_up, folder_to_lend, taken_back
+from .day_two.keys import KEY, key_replaced
 from .deploys import deploy
-from .facts import helper
-from .guard import guarded
-from .keys import KEY, key_replaced
-from .objects import deploy_objects
-from .operations import Commands, barrier
-from .settings import BACKUPS, Settings, SettingsError
+from .host.connection import held
+from .host.steps import Commands, barrier
+from .settings import BACKUPS, Settings, SettingsError, secrets
 from .stack import deploy_stack
-from .survey import Site, everywhere
 
 
 @dataclass(frozen=True)

@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
 
-from . import (
-    airflow,
-    dags,
-    firewall,
-    housekeeping,
-    monitoring,
-    python,
-    reports,
-    servers,
-    system,
-)
-from .airflow import configuration, deploy_airflow, deploy_database, deploy_services
-from .backup import backed_up
-from .connection import held, send_at_once
-from .dags import deploy_dags, deploy_dags_check
-from .facts import HostSystem
-from .firewall import deploy_firewall, deploy_less_guard
-from .foreign import deploy_foreign
-from .guard import deploy_mark, guarded, held_in, holds_nothing
-from .housekeeping import deploy_housekeeping
-from .leftovers import deploy_no_leftovers
-from .look import Look, ask_expected, expect, look
-from .monitoring import deploy_monitoring
-from .objects import deploy_objects
-from .operations import as_wanted, barrier
-from .pgbouncer import deploy_pgbouncer
-from .postgresql import deploy_less_access, deploy_postgresql
-from .proxy import deploy_proxy
-from .python import deploy_environment, deploy_link, in_use
-from .rabbitmq import deploy_fewer_queues, deploy_rabbitmq
-from .redis import deploy_redis
-from .reports import deploy_reports
-from .servers import deploy_absent, leaving
+from .airflow import dags, housekeeping, python, reports, services
+from .airflow.configuration import configuration
+from .airflow.dags import deploy_dags, deploy_dags_check
+from .airflow.database import deploy_database
+from .airflow.external import deploy_foreign
+from .airflow.housekeeping import deploy_housekeeping
+from .airflow.objects import deploy_objects
+from .airflow.python import deploy_environment, deploy_link, in_use
+from .airflow.reports import deploy_reports
+from .airflow.services import deploy_services
+from .airflow.tools import deploy_airflow
+from .before.guard import deploy_mark, guarded, held_in, holds_nothing
+from .before.leftovers import deploy_no_leftovers
+from .before.stored import Stored
+from .before.survey import Site
+from .catalog.servers import Server
+from .day_two.backup import backed_up
+from .day_two.upgrade import deploy_arrived, deploy_leaving, deploy_stopped, release_before
+from .host import system
+from .host.connection import held, send_at_once
+from .host.files import as_wanted
+from .host.look import Look, ask_expected, expect, look
+from .host.machine import HostSystem, of_this_host
+from .host.steps import barrier
+from .host.system import deploy_system
+from .servers import firewall, monitoring, offers
+from .servers.firewall import deploy_firewall, deploy_less_guard
+from .servers.monitoring import deploy_monitoring
+from .servers.offers import deploy_absent, leaving
+from .servers.pgbouncer import deploy_pgbouncer
+from .servers.postgresql import deploy_less_access, deploy_postgresql
+from .servers.proxy import deploy_proxy
+from .servers.rabbitmq import deploy_fewer_queues, deploy_rabbitmq
+from .servers.redis import deploy_redis
 from .settings import Settings
-from .survey import Site
-from .system import deploy_system, of_this_host
-from .upgrade import deploy_arrived, deploy_leaving, deploy_stopped, release_before
 
 
 def deploy_stack(
@@ -72,30 +70,10 @@ def deploy_stack(
     deploy_no_leftovers(settings, sites[host.name].seen)
     deploy_system(settings)
     deploy_firewall(settings, leaving=gone)
-    if "postgresql" in settings.topology.components:
-        deploy_postgresql(settings, keep_access=True)
-    if "pgbouncer" in settings.topology.components:
-        deploy_pgbouncer(settings)
-    broker = []
-    if "rabbitmq" in settings.topology.components:
-        broker = deploy_rabbitmq(settings)
-    if "redis" in settings.topology.components:
-        deploy_redis(settings)
-    deploy_monitoring(settings, broker=broker)
+    _deploy_servers(settings)
     barrier(name="Wait for the database and the broker")
     stored = held_in(sites)
-    changed: list[OperationMeta] = []
-    before = None
-    if settings.airflow_components:
-        before = release_before(settings)
-        environment = deploy_environment(settings)
-        if before:
-            deploy_leaving(settings, environment.path)
-        elif stored and stored.older(settings.airflow_version):
-            deploy_stopped(settings)
-        changed = [environment.made, deploy_link(environment)]
-        deploy_airflow(settings)
-        changed += deploy_dags(settings, checked=checked)
+    changed, before = _deploy_release(settings, stored, checked=checked)
     if settings.topology.database_here:
         deploy_foreign(settings)
         if replacing and stored and stored.used and not sites[host.name].seen.current:
@@ -112,6 +90,47 @@ def deploy_stack(
     deploy_proxy(settings)
     if before:
         deploy_arrived(settings)
+    _deploy_less(settings, gone)
+
+
+def _deploy_servers(settings: Settings) -> None:
+    """Deploy this host's servers."""
+    if "postgresql" in settings.topology.components:
+        deploy_postgresql(settings, keep_access=True)
+    if "pgbouncer" in settings.topology.components:
+        deploy_pgbouncer(settings)
+    broker = []
+    if "rabbitmq" in settings.topology.components:
+        broker = deploy_rabbitmq(settings)
+    if "redis" in settings.topology.components:
+        deploy_redis(settings)
+    deploy_monitoring(settings, broker=broker)
+
+
+def _deploy_release(
+    settings: Settings, stored: Stored | None, *, checked: bool
+) -> tuple[list[OperationMeta], str | None]:
+    """Deploy the release and its DAGs.
+
+    Return the steps after which services have to restart, and the release before an upgrade.
+    """
+    changed: list[OperationMeta] = []
+    before = None
+    if settings.airflow_components:
+        before = release_before(settings)
+        environment = deploy_environment(settings)
+        if before:
+            deploy_leaving(settings, environment.path)
+        elif stored and stored.older(settings.airflow_version):
+            deploy_stopped(settings)
+        changed = [environment.made, deploy_link(environment)]
+        deploy_airflow(settings)
+        changed += deploy_dags(settings, checked=checked)
+    return changed, before
+
+
+def _deploy_less(settings: Settings, gone: Collection[Server]) -> None:
+    """Remove access, queues and servers that are no longer needed."""
     if "postgresql" in settings.topology.components:
         deploy_less_access(settings)
     if "rabbitmq" in settings.topology.components:
@@ -125,11 +144,11 @@ def _looks(settings: Settings) -> Iterator[Look]:
     """Return what the steps of all components ask, as far as that follows from the settings."""
     yield from system.looks(settings)
     yield from firewall.looks(settings)
-    yield from servers.looks(settings)
+    yield from offers.looks(settings)
     yield from monitoring.looks(settings)
     if settings.airflow_components:
         yield from python.looks(settings)
-        yield from airflow.looks(settings)
+        yield from services.looks(settings)
         yield from dags.looks(settings)
         yield from housekeeping.looks(settings)
     yield from reports.looks(settings)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import requests
 
-from tasks import locks
+from tasks.catalog import locks
 from tests.cli import ROOT
 from tests.hosts import Host
 from tests.waiting import until

@@ -5,10 +5,10 @@ from typing import Any
 
 from pyinfra.api import Config, Host, Inventory, State
 
-from tasks.budget import Machine, fitted
+from tasks.catalog.releases import GROUPS
 from tasks.catalog.servers import EXPORTERS
-from tasks.releases import GROUPS
 from tasks.settings import Settings
+from tasks.settings.budget import Machine, fitted
 
 MACHINE = Machine(memory=8192, swap=0, most_swap=1 << 40, cores=2)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import certificates
+from tasks.settings import certificates
 from tests.cli import Deployment, Run, sudo_users
 from tests.hosts import Host, Network
 from tests.rest import Airflow

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tasks.budget import Machine, fitted, limits, needs
+from tasks.catalog.releases import GROUPS, RELEASES
 from tasks.catalog.servers import EXPORTERS
-from tasks.releases import GROUPS, RELEASES
 from tasks.settings import Settings, SettingsError
+from tasks.settings.budget import Machine, fitted, limits, needs
 from tests import made_up
 
 NO_LIMIT = 1 << 40

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pyinfra.api import Host
 
-from tasks import Settings, certificates
+from tasks import Settings
+from tasks.settings import certificates
 from tasks.settings.urls import parts
 from tests import made_up
 

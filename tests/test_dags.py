@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks import SettingsError
-from tasks.dags import Delivery, archive, local_files
-from tasks.locks import contradicted, unusable
+from tasks.airflow.dags import Delivery, archive, local_files
+from tasks.catalog.locks import contradicted, unusable
 
 
 def made(folder: Path, *names: str) -> Path:

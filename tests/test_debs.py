@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import SettingsError, releases
-from tasks.bundle import Bundle, apt_configuration
-from tasks.catalog import servers
+from tasks import SettingsError
+from tasks.catalog import distributions, releases, servers
+from tasks.catalog.bundle import Bundle, apt_configuration
 from tests import made_up
 from tests.cli import ROOT
 from tooling import apt
@@ -62,25 +62,25 @@ def filled(folder: Path, distribution: str, *packages: str) -> Path:
 
 def test_a_step_installs_what_the_table_has_and_so_a_bundle() -> None:
     found = []
-    for path in (ROOT / "tasks").glob("*.py"):
+    for path in ROOT.glob("tasks/**/*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if type(node) is ast.Call]
         for call in calls:
             words = {word.arg: ast.unparse(word.value) for word in call.keywords}
             if ast.unparse(call.func) == "packages":
-                table = r"releases\.(APT\[|python_packages\()|[A-Z]+\.packages$"
+                table = r"\w+\.(APT\[|python_packages\()|[A-Z]+\.packages$"
                 assert re.match(table, words["packages"])
                 assert words.get("debs") == "debs_here(settings)"
                 found.append(words["packages"])
     with_packages = [each for each in servers.EVERY if each.packages]
     exporters = [each for each in servers.EXPORTERS if each.packages]
-    assert len(found) + len(exporters) == len(releases.APT) + len(with_packages) + 1
-    everything = releases.apt_packages(releases.find("1.8.2"), ["kerberos"], "Debian 11")
+    assert len(found) + len(exporters) == len(distributions.APT) + len(with_packages) + 1
+    everything = distributions.apt_packages(releases.find("1.8.2"), ["kerberos"], "Debian 11")
     assert {"nftables", "postgresql", "rabbitmq-server"} <= set(everything)
     assert {"python2.7", "python3-venv", "gcc", "libkrb5-dev"} <= set(everything)
 
 
 def test_a_bundle_for_the_release_is_taken(tmp_path: Path) -> None:
-    packages = releases.apt_packages(releases.find("3.3.2"), (), "Debian 13")
+    packages = distributions.apt_packages(releases.find("3.3.2"), (), "Debian 13")
     (pattern,) = [name for name in packages if name.startswith("^")]
     folder = filled(tmp_path, "Debian 13", *{*packages, "libmicrohttpd12t64"} - {pattern})
     secrets = tmp_path / "secrets.json"

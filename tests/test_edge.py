@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from tasks import Settings, SettingsError, airflow_cfg, certificates, proxy
+from tasks import Settings, SettingsError
 from tasks.addresses import EVERYBODY
-from tasks.airflow import unit_text
-from tasks.firewall import allowed, rules_text
-from tasks.releases import GROUPS
+from tasks.airflow import airflow_cfg
+from tasks.airflow.services import unit_text
+from tasks.catalog.releases import GROUPS
+from tasks.servers import proxy
+from tasks.servers.firewall import allowed, rules_text
+from tasks.settings import certificates
 from tests import made_up
 
 ROOT = Path(__file__).resolve().parents[1]

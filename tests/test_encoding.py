@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import airflow_cfg
+from tasks.airflow import airflow_cfg
 from tests import made_up
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))

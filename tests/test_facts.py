@@ -5,7 +5,9 @@ import subprocess
 import pytest
 from pyinfra.api import StringCommand
 
-from tasks.facts import ForeignServers, ObjectDifferences, ProbeAnswers
+from tasks.airflow.external import ForeignServers
+from tasks.airflow.objects import ObjectDifferences
+from tasks.airflow.probe import ProbeAnswers
 
 COMMANDS: dict[str, str | StringCommand] = {
     "probe": ProbeAnswers().command(questions=(("schema",),)),

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import airflow_cfg
-from tasks.fetch import read
-from tasks.secrets import GENERATORS
+from tasks.airflow import airflow_cfg
+from tasks.day_two.fetch import read
+from tasks.settings.secrets import GENERATORS
 from tests import made_up
 
 AWKWARD = "p@ss/w:rd%2F$HOME'\"`\\ #?&"

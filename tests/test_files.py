@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tasks import airflow, masks, monitoring, pgbouncer, rabbitmq, redis, reports, repository
-from tasks.facts import MARK, RIGHTS, Found, Paths, VariableDigests
-from tasks.operations import REPLACED, File, foreign
-from tasks.postgresql import rights_changed
+from tasks.airflow import configuration, reports, repository, services, tools
+from tasks.host import masks
+from tasks.host.files import REPLACED, File, foreign
+from tasks.host.found import MARK, Found, Paths, VariableDigests
 from tasks.resources import template
+from tasks.servers import monitoring, pgbouncer, rabbitmq, redis
+from tasks.servers.postgresql import RIGHTS, rights_changed
 from tests import made_up
 from tests.cli import Deployment, sudo_user
 from tests.hosts import Host, Network
@@ -108,15 +110,15 @@ def test_every_file_of_ours_can_be_told_from_others(tmp_path: Path) -> None:
         redis_password="x",
     )
     files = {
-        **airflow.configuration(settings),
-        **airflow.tools(settings),
+        **configuration.configuration(settings),
+        **tools.tools(settings),
         **rabbitmq.configuration(settings),
         **redis.configuration(settings),
         **pgbouncer.configuration(settings),
         **reports.reporter(settings),
         **repository.files(settings),
         **{path: File(text) for path, text in monitoring.texts(settings).items()},
-        "/x.service": File(airflow.unit_text(settings, settings.release.web)),
+        "/x.service": File(services.unit_text(settings, settings.release.web)),
         "/x.conf": File(template("journald.conf", mebibytes=1)),
     }
     unknown = [

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from tasks import schemas
-from tasks.findings import database, findings, removals
+from tasks.before.findings import findings, removals
+from tasks.before.metadata import database
+from tasks.before.survey import Site, fingerprint, fingerprints, read
+from tasks.catalog import schemas
 from tasks.settings import Settings
-from tasks.survey import Site, fingerprint, fingerprints, read
 from tests import made_up
 
 HOST = "192.0.2.10"

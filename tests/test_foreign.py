@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import certificates
+from tasks.settings import certificates
 from tests.cli import ROOT, Deployment, Run, sudo_user
 from tests.hosts import Host, Network
 from tests.monitoring import metrics

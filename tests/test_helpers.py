@@ -14,7 +14,7 @@ import airflow_imports
 import airflow_keys
 import airflow_probe
 import airflow_sql
-from tasks import airflow
+from tasks.airflow import tools
 from tests import made_up
 from tests.cli import ROOT
 
@@ -68,7 +68,7 @@ def test_newer_syntax_is_noticed(line: str) -> None:
 
 def test_the_tools_need_no_other_file_of_ours(tmp_path: Path) -> None:
     """An upgrade calls them before it delivers the rest."""
-    for path, tool in airflow.tools(made_up.settings(tmp_path / "secrets.json")).items():
+    for path, tool in tools.tools(made_up.settings(tmp_path / "secrets.json")).items():
         if path.endswith(".py"):
             (tmp_path / Path(path).name).write_text(tool.text)
     own = {path.stem for path in HELPERS}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tasks import locks, releases
+from tasks.catalog import locks, releases
+from tasks.catalog.model import Release
 from tasks.resources import resource
 
 LOCK = """
@@ -46,7 +47,7 @@ def test_a_difference_names_what_is_missing_wrong_and_foreign() -> None:
 
 
 @pytest.mark.parametrize("release", releases.RELEASES, ids=lambda release: release.version)
-def test_every_shipped_lock_is_right_for_its_release(release: releases.Release) -> None:
+def test_every_shipped_lock_is_right_for_its_release(release: Release) -> None:
     for python in release.pythons:
         text = resource(release.lock(python)).read_text()
         pins = locks.parse(text, release.extras)

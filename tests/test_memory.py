@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import requests
 
-from tasks.facts import SWAP_FILE
+from tasks.host.machine import SWAP_FILE
 from tests.cli import Deployment, Run
 from tests.hosts import Host, Network
 from tests.waiting import until

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tasks import Settings, SettingsError, airflow_cfg, monitoring
-from tasks.airflow import unit_text
+from tasks import Settings, SettingsError
+from tasks.airflow import airflow_cfg
+from tasks.airflow.services import unit_text
+from tasks.catalog.releases import HEALTH, RELEASES
 from tasks.catalog.servers import EXPORTERS
-from tasks.firewall import allowed
-from tasks.releases import HEALTH, RELEASES
+from tasks.servers.firewall import allowed
+from tasks.settings import exporters
 from tests import made_up
 
 SPREAD = {
@@ -46,7 +48,7 @@ def test_each_exporter_is_on_the_host_of_what_it_is_about(
 ) -> None:
     settings = read(tmp_path, name, SPREAD, monitoring_allow="192.0.2.20")
     assert settings.topology.statsd == sends_to
-    assert set(monitoring.ports(settings).values()) == ports
+    assert set(exporters.ports(settings).values()) == ports
     assert {port: allowed(settings)[port] for port in ports} == {
         port: ["192.0.2.20"] for port in ports
     }
@@ -55,10 +57,10 @@ def test_each_exporter_is_on_the_host_of_what_it_is_about(
 
 def test_metrics_stay_on_loopback_until_a_prometheus_is_named(tmp_path: Path) -> None:
     settings = alone(tmp_path)
-    assert (settings.topology.statsd, monitoring.address(settings)) == ("127.0.0.1", "127.0.0.1")
+    assert (settings.topology.statsd, exporters.address(settings)) == ("127.0.0.1", "127.0.0.1")
     assert (allowed(settings), allowed(settings, "udp")) == ({}, {})
     named = alone(tmp_path, monitoring_allow="192.0.2.20")
-    assert (named.topology.statsd, monitoring.address(named)) == ("127.0.0.1", "192.0.2.10")
+    assert (named.topology.statsd, exporters.address(named)) == ("127.0.0.1", "192.0.2.10")
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)

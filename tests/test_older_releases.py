@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tasks import certificates
+from tasks.settings import certificates
 from tests import airflow_1_8, airflow_1_10
 from tests.cli import ROOT, Deployment, sudo_user
 from tests.hosts import Network

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tasks import airflow_cfg
+from tasks.airflow import airflow_cfg
 from tasks.catalog.servers import POSTGRESQL
-from tasks.firewall import allowed
-from tasks.pgbouncer import FILES, configuration
-from tasks.postgresql import hba_lines
+from tasks.day_two.verify import needed, ports
+from tasks.servers.firewall import allowed
+from tasks.servers.pgbouncer import FILES, configuration
+from tasks.servers.postgresql import hba_lines
 from tasks.settings import Settings, SettingsError
 from tasks.settings.endpoints import listeners
-from tasks.verify import needed, ports
 from tests import made_up
 
 MARK = "# Managed by pyinfra-airflow."

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tasks import certificates
+from tasks.settings import certificates
 from tests.browser import chromium, log_in, shows
 from tests.cli import ROOT, Deployment, Run, sudo_users
 from tests.hosts import Host, Network

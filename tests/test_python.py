@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pip._internal.models.index import PyPI
 
-from tasks import releases
-from tasks.locks import parse, render
+from tasks.catalog import releases
+from tasks.catalog.locks import parse, render
 from tests.cli import ROOT, Deployment
 from tests.hosts import Host, Network
 

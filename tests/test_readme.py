@@ -7,7 +7,7 @@ import pytest
 
 import tasks
 from docs import tables
-from tasks.releases import GROUPS, RELEASES
+from tasks.catalog.releases import GROUPS, RELEASES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]

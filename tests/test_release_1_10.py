@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tasks import releases
+from tasks.catalog import releases
 from tests import objects
 from tests.airflow_1_10 import Airflow
 from tests.cli import Deployment

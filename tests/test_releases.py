@@ -2,7 +2,8 @@
 
 import pytest
 
-from tasks import releases
+from tasks.catalog import distributions, releases
+from tasks.catalog.model import NoInterpreterError, UnknownReleaseError
 
 RELEASE = releases.find("1.8.2")
 
@@ -14,20 +15,20 @@ def test_another_patch_release_of_a_line_is_known_without_a_lock() -> None:
 
 
 def test_an_unknown_release_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(releases.UnknownReleaseError, match=r"releases .*1\.8\.2"):
+    with pytest.raises(UnknownReleaseError, match=r"releases .*1\.8\.2"):
         releases.find("1.9.0")
 
 
 @pytest.mark.parametrize("distribution", ["Debian 11", "Ubuntu 22.04"])
 def test_a_distribution_with_its_python_is_taken(distribution: str) -> None:
-    python = releases.interpreter(RELEASE, distribution)
+    python = distributions.interpreter(RELEASE, distribution)
     assert (python.version, python.packages) == ("2.7", ("python2.7", "python2.7-dev"))
 
 
 @pytest.mark.parametrize("distribution", ["Debian 12", "Ubuntu 24.04", "Fedora 40"])
 def test_one_without_is_refused_with_those_that_have_it(distribution: str) -> None:
-    with pytest.raises(releases.NoInterpreterError) as refusal:
-        releases.interpreter(RELEASE, distribution)
+    with pytest.raises(NoInterpreterError) as refusal:
+        distributions.interpreter(RELEASE, distribution)
     assert str(refusal.value) == (
         f"Airflow 1.8.2 runs on Python 2.7, which {distribution} does not have;"
         " take one of: Debian 11, Ubuntu 22.04"
@@ -35,8 +36,8 @@ def test_one_without_is_refused_with_those_that_have_it(distribution: str) -> No
 
 
 def test_extras_bring_their_apt_packages() -> None:
-    assert "libkrb5-dev" in releases.os_packages(RELEASE, ["kerberos", "s3"])
-    assert "libkrb5-dev" not in releases.os_packages(RELEASE, ["s3"])
+    assert "libkrb5-dev" in distributions.os_packages(RELEASE, ["kerberos", "s3"])
+    assert "libkrb5-dev" not in distributions.os_packages(RELEASE, ["s3"])
 
 
 @pytest.mark.parametrize(

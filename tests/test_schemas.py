@@ -15,7 +15,8 @@ from threading import Thread
 import pytest
 from packaging.version import Version
 
-from tasks import releases, schemas
+from tasks.catalog import releases, schemas
+from tasks.catalog.model import Release
 from tasks.resources import resource
 from tooling.index import Index
 from tooling.schemas import missing, table
@@ -38,7 +39,7 @@ WHEEL = "apache_airflow_core-4.0.0-py3-none-any.whl"
 
 
 @pytest.mark.parametrize("release", releases.RELEASES, ids=lambda release: release.version)
-def test_every_release_of_this_package_is_in_the_table(release: releases.Release) -> None:
+def test_every_release_of_this_package_is_in_the_table(release: Release) -> None:
     assert Version(release.version) in schemas.known()
 
 

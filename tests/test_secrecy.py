@@ -13,8 +13,10 @@ from pydantic import SecretStr
 from pyinfra.api import Config, HiddenValue, Inventory, State
 from pyinfra.api.exceptions import DeployError
 
-from tasks import Settings, SettingsError, airflow_cfg, releases
-from tasks.sensitive import looks_secret
+from tasks import Settings, SettingsError
+from tasks.airflow import airflow_cfg
+from tasks.catalog import releases
+from tasks.settings.sensitive import looks_secret
 from tasks.settings.urls import parts
 from tests import made_up
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pyinfra.api import HiddenValue
 
-from tasks import Settings, SettingsError, budget, secrets
-from tasks.settings import is_secret
+from tasks import Settings, SettingsError
+from tasks.settings import budget, is_secret, secrets
 from tasks.settings.declared import KINDS
 from tasks.settings.model import Model
 from tests import made_up

@@ -11,7 +11,7 @@ import pytest
 import requests
 from selenium.webdriver.common.by import By
 
-from tasks.secrets import GENERATORS
+from tasks.settings.secrets import GENERATORS
 from tests import logins, objects
 from tests.browser import chromium, log_in, shows
 from tests.cli import ROOT, Deployment, Run, sudo_user

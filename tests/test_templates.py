@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tasks import airflow_cfg
-from tasks.airflow import unit_text
+from tasks.airflow import airflow_cfg
+from tasks.airflow.services import unit_text
 from tasks.catalog.servers import POSTGRESQL
-from tasks.operations import with_block
-from tasks.postgresql import hba_lines
-from tasks.rabbitmq import configuration
+from tasks.host.blocks import with_block
 from tasks.resources import template
+from tasks.servers.postgresql import hba_lines
+from tasks.servers.rabbitmq import configuration
 from tasks.settings import Settings
 from tasks.settings.endpoints import listeners
 from tests import made_up

@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from tasks.tunnel import _pump
+from tasks.before.tunnel import _pump
 
 LAST_WORDS = b"no pg_hba.conf entry" * 10_000
 

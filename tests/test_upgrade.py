@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from tasks import certificates
+from tasks.settings import certificates
 from tests import objects
 from tests.cli import ROOT, Deployment, sudo_user, sudo_users
 from tests.hosts import Host, Network

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks.facts import Reach
-from tasks.verify import Row, opened, strangers, table
+from tasks.day_two.verify import Reach, opened, strangers, table
+from tasks.host.rows import Row
 from tests import made_up
 
 

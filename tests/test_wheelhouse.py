@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.wheelhouse import Wheelhouse
+from tasks.catalog.wheelhouse import Wheelhouse
 from tests.cli import ROOT, Deployment
 from tests.hosts import Host, Network
 

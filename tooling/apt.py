@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from tasks.bundle import apt_configuration
+from tasks.catalog.bundle import apt_configuration
 from tooling.terminal import ToolError, say
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pyinfra-airflow"

@@ -18,17 +18,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks import releases
-from tasks.bundle import Bundle
+from tasks.catalog import distributions, releases
+from tasks.catalog.bundle import Bundle
+from tasks.catalog.model import Release
 from tooling.apt import ARCHITECTURES, CODENAMES, Apt, fill_debs
 from tooling.terminal import ToolError, ended, parser, say
 from tooling.wheelhouse import gather
 
 
-def apt_packages(release: releases.Release, extras: Sequence[str], distribution: str) -> list[str]:
+def apt_packages(release: Release, extras: Sequence[str], distribution: str) -> list[str]:
     """List the apt packages that hosts of a distribution need for a release with ``extras``."""
     every = (*release.needed_extras, *extras)
-    return releases.apt_packages(release, every, distribution)
+    return distributions.apt_packages(release, every, distribution)
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,15 +66,15 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def pairs(given: argparse.Namespace) -> list[tuple[releases.Release, str]]:
+def pairs(given: argparse.Namespace) -> list[tuple[Release, str]]:
     """List the releases with the distributions that have a Python for them."""
     found = []
     for release in map(releases.find, given.release):
         if sentence := releases.unknown_extra(release, given.extra):
             raise ToolError(sentence)
-        fitting = [each for each in given.distribution if each in releases.fitting(release)]
+        fitting = [each for each in given.distribution if each in distributions.fitting(release)]
         if not fitting:
-            releases.interpreter(release, given.distribution[0])
+            distributions.interpreter(release, given.distribution[0])
         found += [(release, each) for each in fitting]
     return found
 

@@ -23,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pypi_simple import DistributionPackage, PyPISimple
 
-from tasks.schemas import Schema, known
+from tasks.catalog.schemas import Schema, known
 from tooling import ROOT
 from tooling.index import Entry, Index, version_of
 from tooling.terminal import ToolError, ended, parser, say

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
-from tasks import locks, releases
+from tasks.catalog import distributions, locks, releases
+from tasks.catalog.model import Release
 from tooling import ROOT
 from tooling.index import Entry, Index
 from tooling.terminal import ToolError, ended, parser, say
@@ -90,7 +91,7 @@ def fill(folder: Path, pins: Mapping[str, str], target: Target, index: Index) ->
 
 
 def gather(
-    release: releases.Release,
+    release: Release,
     distribution: str,
     folder: Path,
     *,
@@ -100,13 +101,13 @@ def gather(
 ) -> None:
     """Fetch what a release with ``extras`` needs on a distribution, by its lock or another one."""
     glibc = GLIBC[distribution]
-    python = releases.interpreter(release, distribution).version
+    python = distributions.interpreter(release, distribution).version
     text = (lock or ROOT / "files" / release.lock(python)).read_text()
     pins = {**locks.parse(text, (*release.needed_extras, *extras)), **release.seeds}
     folder.mkdir(parents=True, exist_ok=True)
     index = Index()
     sources = fill(folder, pins, Target(python, glibc, machine), index)
-    system = Target(releases.DISTRIBUTIONS[distribution][0].version, glibc, machine)
+    system = Target(distributions.DISTRIBUTIONS[distribution][0].version, glibc, machine)
     fill(folder, locks.parse("\n".join(release.bootstrap), ()), system, index)
     if sources:
         say(f"the host will build {', '.join(sources)}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from .. import cfg_names, sensitive
+from . import cfg_names, sensitive
 from .part import Part
 from .types import Scalar
 

@@ -24,9 +24,9 @@ from pydantic import (
     ValidationError,
 )
 
-from .. import sensitive
-from ..releases import Release
-from ..secrets import is_guessed
+from ..catalog.model import Release
+from . import sensitive
+from .secrets import is_guessed
 
 _BUILT_IN = ("Admin", "Op", "User", "Viewer")
 """Roles whose permissions Airflow renews itself; to Public it gives none."""

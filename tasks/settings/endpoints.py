@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..addresses import EVERYBODY, EVERYWHERE, is_loopback
 from ..catalog import servers
+from ..catalog.model import Component
 from ..catalog.servers import AIRFLOW_UNITS, Role, Server
-from ..releases import Component
 from .model import Model
 
 LOOPBACK = "127.0.0.1"

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from .. import locks
+from ..catalog import locks
 from ..resources import resource
 from .packages import Packages
 from .types import Lines, SettingsError

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 from pyinfra.api import Host
 
-from .. import certificates, releases, secrets
+from ..catalog.model import Release
 from ..catalog.servers import BACKENDS, BROKERS, EVERY, Role
-from . import urls
+from ..run import memory
+from . import certificates, secrets, urls
 from .model import Model
 from .placement import Members, Placement, address, among, hostname, in_groups
 from .refusals import DERIVED, sentence
@@ -40,9 +41,9 @@ class Settings(Model):
         if settings and settings.is_complete:
             return settings
         given = _given(settings) if settings else _ours(host.data.dict())
-        kept: _Completed | None = host.connector_data.get(_KEPT)
+        kept: _Completed | None = memory(host).get(_KEPT)
         if kept is None or kept.given != given:
-            kept = host.connector_data[_KEPT] = _Completed(given, _completed(host, given))
+            kept = memory(host)[_KEPT] = _Completed(given, _completed(host, given))
         return kept.settings
 
     @property
@@ -142,7 +143,7 @@ def _from_inventory(host: Host, checked: Settings) -> dict[str, Any]:
     }
 
 
-def _web_host(release: releases.Release, topology: Topology) -> dict[str, str]:
+def _web_host(release: Release, topology: Topology) -> dict[str, str]:
     """Return where the web UI listens behind a proxy; without one the default applies."""
     if not topology.proxies or release.web.name not in topology.components:
         return {}

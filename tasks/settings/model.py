@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pydantic import model_validator
 
-from .. import releases, secrets
+from ..catalog import releases
 from ..catalog.servers import PROXY
 from . import (
     configuration,
@@ -24,6 +24,7 @@ from . import (
     rabbitmq,
     redis,
     reports,
+    secrets,
 )
 from .access import Access
 from .configuration import Configuration

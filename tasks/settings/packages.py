@@ -10,9 +10,9 @@ from typing import Annotated
 from packaging.specifiers import SpecifierSet
 from pydantic import AfterValidator, SecretStr
 
-from .. import locks, releases
-from ..bundle import Bundle
-from ..wheelhouse import Wheelhouse
+from ..catalog import distributions, locks, releases
+from ..catalog.bundle import Bundle
+from ..catalog.wheelhouse import Wheelhouse
 from . import urls
 from .part import Part
 from .types import ExistingPath, Secret, Words, is_there, without_login
@@ -72,7 +72,7 @@ class Packages(Part):
 
     def lacks_debs(self, distribution: str) -> str | None:
         """Return what the bundle lacks for a host of ``distribution``."""
-        packages = releases.apt_packages(self.release, self.extras, distribution)
+        packages = distributions.apt_packages(self.release, self.extras, distribution)
         missing = self.bundle.missing(distribution, packages) if self.bundle else []
         if not missing:
             return None
@@ -83,7 +83,7 @@ class Packages(Part):
 
     def filling(self, distribution: str | None = None, *, folder: str = "") -> str:
         """Return the command that fills the bundle, for a fitting distribution or this one."""
-        distribution = distribution or releases.fitting(self.release)[0]
+        distribution = distribution or distributions.fitting(self.release)[0]
         words = ["--release", self.airflow_version, "--distribution", distribution]
         folder = folder or str(self.airflow_bundle)
         return shlex.join(["scripts/bundle", folder, *words, *self._more_extras])
@@ -141,7 +141,7 @@ def _unfit_bundle(packages: Packages) -> str | None:
     if not is_there(packages.bundle.wheels):
         command = packages.filling(folder="FOLDER")
         return f"airflow_bundle is not a bundle on this machine: make it with {command}"
-    found = [packages.lacks_debs(each) for each in releases.fitting(packages.release)]
+    found = [packages.lacks_debs(each) for each in distributions.fitting(packages.release)]
     return min((sentence or "" for sentence in found), key=len) or None
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
-from .. import releases
+from ..catalog import releases
+from ..catalog.model import Release
 from .topology import Topology
 
 
@@ -28,7 +29,7 @@ class Part(BaseModel):
     """What follows from the inventory. Not set by hand."""
 
     @property
-    def release(self) -> releases.Release:
+    def release(self) -> Release:
         """The release table's row."""
         return releases.find(self.airflow_version)
 

@@ -10,9 +10,9 @@ from functools import cached_property
 
 from pyinfra.api import Host
 
-from .. import releases
 from ..addresses import bracketed
 from ..catalog import servers
+from ..catalog.model import Component, Release
 from .proxy import Proxy
 from .refusals import of_host
 from .topology import Topology
@@ -32,7 +32,7 @@ class Placement:
     """
 
     host: Host
-    release: releases.Release
+    release: Release
 
     @cached_property
     def members(self) -> Members:
@@ -76,7 +76,7 @@ class Placement:
         clients = (*self.members[servers.PROXY.group], *calling)
         return [e for e in self.everyone if among(e, clients) and e.name != self.host.name]
 
-    def components(self, each: Host) -> list[releases.Component]:
+    def components(self, each: Host) -> list[Component]:
         """Return the components of Airflow that a host runs."""
         return [c for c in self.release.components if among(each, self.members[c.name])]
 
@@ -138,7 +138,7 @@ def _proxy_url(proxy: Host) -> str:
     return f"https://{bracketed(_names(proxy)[0])}{'' if port == 443 else f':{port}'}"
 
 
-def _check_complete(release: releases.Release, members: Members) -> None:
+def _check_complete(release: Release, members: Members) -> None:
     if members[servers.PROXY.group] and not members[release.web.name]:
         raise SettingsError(
             f"a proxy does nothing without a {release.web.description}: put a host in the group "

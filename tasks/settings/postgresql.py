@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .. import certificates
-from . import urls
+from . import certificates, urls
 from .part import Part
 from .server import Database, Server
 from .types import ExistingPath, HostName, Listen, Name, Networks, Port, Secret, SslMode

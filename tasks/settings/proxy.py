@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import certificates
+from . import certificates
 from .part import Part
 from .types import ExistingPath, HostName, Port
 

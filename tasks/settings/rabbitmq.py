@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import certificates
-from . import urls
+from . import certificates, urls
 from .part import Part
 from .server import Server
 from .types import ExistingPath, HostName, Networks, NodeName, Port, Secret

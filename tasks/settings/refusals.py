@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pyinfra.api import Host
 
-from .. import sensitive
+from . import sensitive
 from .model import Model
 from .part import Part
 from .types import SettingsError

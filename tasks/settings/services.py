@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .. import releases
+from ..catalog import releases
+from ..catalog.model import Component
 from .part import Part
 from .types import HostName, Port
 
@@ -20,7 +21,7 @@ class Services(Part):
     """Whether the units are sandboxed; turn it off for tasks that need sudo or /home."""
 
     @property
-    def airflow_components(self) -> tuple[releases.Component, ...]:
+    def airflow_components(self) -> tuple[Component, ...]:
         """The processes of Airflow that run on this host."""
         here = tuple(c for c in self.release.components if c.name in self.topology.components)
         return (*here, releases.HEALTH) if here and self.airflow_health_port else here

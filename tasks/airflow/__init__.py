@@ -1,0 +1,1 @@
+"""Airflow itself: its Python, configuration, database, services, DAGs and objects."""

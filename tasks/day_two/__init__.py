@@ -1,0 +1,1 @@
+"""Operations on a running stack: verify, back up, upgrade, drain, uninstall."""

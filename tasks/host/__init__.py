@@ -1,0 +1,1 @@
+"""Any Debian host: asking it, and its files, units and packages."""

@@ -1,0 +1,1 @@
+"""The servers around Airflow: one module for each, which can be deployed alone."""
