@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
+from ..catalog import servers
 from ..catalog.servers import PGBOUNCER, UNITS
 from ..settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings
 from ..settings.accounts import accounts
@@ -75,6 +76,7 @@ def _others(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _of_host(name: str, site: Site) -> Iterator[str]:
     settings, seen = site.settings, site.seen
+    yield from _packages(name, settings, seen)
     yield from _accounts(name, settings, seen)
     yield from _taken_ports(name, settings, seen)
     if settings.airflow_components:
@@ -166,6 +168,18 @@ def _taken_ports(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
             yield (
                 f"port {port} of {name} is in use by another program ({by}): stop it, or set"
                 f" {endpoint.setting} to another port"
+            )
+
+
+def _packages(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
+    """Refuse servers whose packages the distribution does not have."""
+    for server in servers.EVERY:
+        wanted = server.group in settings.topology.components
+        if wanted and server.distributions and seen.distribution not in server.distributions:
+            yield (
+                f"{name} has {seen.distribution or 'an unknown distribution'}, which does not have"
+                f" {server.name}: use a host with {' or '.join(server.distributions)}, or another"
+                " server in its place"
             )
 
 

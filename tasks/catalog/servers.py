@@ -26,7 +26,7 @@ class Server:
     """What is special about a server."""
 
     group: str
-    """The inventory's group of its hosts, and the first word of its settings."""
+    """The inventory's group of its hosts."""
     name: str
     """What people call it."""
     role: Role
@@ -42,6 +42,10 @@ class Server:
     """MiB that it takes for one Airflow, beyond what a setting gives it."""
     packages: tuple[str, ...] = ()
     """Its apt packages, or patterns of them, the one with the program first; none for a plugin."""
+    like: str = ""
+    """The group of the server whose settings it shares; empty for settings of its own."""
+    distributions: tuple[str, ...] = ()
+    """The distributions that have its packages, if not all of them do."""
     masked: str = ""
     """The unit that comes with a package and is not used, since it is open to everybody."""
     revived: bool = False
@@ -56,6 +60,11 @@ class Server:
     """Schemes of URLs that name an external one -> whether they mean TLS; none if it can't be."""
     path: str = ""
     """The setting that the path of such a URL stands for."""
+
+    @property
+    def settings(self) -> str:
+        """Return the first word of its settings."""
+        return self.like or self.group
 
     @property
     def stem(self) -> str:

@@ -15,8 +15,9 @@ from ..host.machine import SWAP_FILE
 from ..host.packages import DELIVERED
 from ..host.system import account_absent, host_names, journal, swap_absent
 from ..host.units import Watched, units_absent
-from ..servers import firewall, monitoring, pgbouncer, proxy, redis
+from ..servers import firewall, monitoring, pgbouncer, proxy
 from ..servers.firewall import rules_absent
+from ..servers.offers import OFFERS
 from ..servers.postgresql import databases_absent
 from ..servers.rabbitmq import broker_user_absent, metrics_absent, vhost_absent
 from ..settings import CONFIGURATION, ENVIRONMENT, LOGS, Settings, accounts
@@ -77,6 +78,7 @@ def deploy_uninstall(settings: Settings | None = None) -> None:
     if "rabbitmq" in settings.topology.components:
         vhost_absent(name="Delete the virtual host", vhost=settings.rabbitmq_vhost)
         broker_user_absent(name="Delete the broker's user", user=settings.rabbitmq_user)
-    if "redis" in settings.topology.components:
-        redis.absent(name="Stop Redis", settings=settings, force=True)
-        absent(name="Remove Redis's data", paths=(redis.DATA,))
+    for server in host.loop(list(OFFERS)):
+        if OFFERS[server].data and server.group in settings.topology.components:
+            OFFERS[server].absent(name=f"Stop {server.name}", settings=settings, force=True)
+            absent(name=f"Remove the data of {server.name}", paths=OFFERS[server].data)

@@ -27,13 +27,15 @@ class Offer:
     """Looks at it for `deploy_verify`."""
     absent: Callable[..., OperationMeta]
     """Stops it for good, and keeps its data; it stays where somebody still uses it."""
+    data: tuple[str, ...] = ()
+    """Folders of Airflow's data alone, which an uninstall removes when it is told to."""
 
 
 OFFERS: Mapping[Server, Offer] = {
     # Those first that use others.
     servers.PROXY: Offer(proxy.looks, proxy.checks, proxy.absent),
     servers.PGBOUNCER: Offer(pgbouncer.looks, pgbouncer.checks, pgbouncer.absent),
-    servers.REDIS: Offer(redis.looks, redis.checks, redis.absent),
+    servers.REDIS: Offer(redis.looks, redis.checks, redis.absent, (redis.DATA,)),
     servers.RABBITMQ: Offer(rabbitmq.looks, rabbitmq.checks, rabbitmq.absent),
     servers.POSTGRESQL: Offer(postgresql.looks, postgresql.checks, postgresql.absent),
 }

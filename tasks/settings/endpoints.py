@@ -76,7 +76,7 @@ def clients(settings: Model, server: Server) -> tuple[str, ...]:
     own = (
         settings.topology.direct_hosts if server.role is Role.DATABASE else settings.topology.hosts
     )
-    given = settings.servers.get(server.group)
+    given = settings.servers.get(server.settings)
     return (*own, *(given.allow if given else ()))
 
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pyinfra.api import Host
 
 from ..catalog.model import Release
-from ..catalog.servers import BACKENDS, BROKERS, EVERY, Role
+from ..catalog.servers import BACKENDS, BROKERS, EVERY, Role, Server
 from ..run import memory
 from . import certificates, secrets, urls
 from .model import Model
@@ -22,7 +22,11 @@ from .types import SettingsError, as_secret
 
 PREFIXES = (
     *("airflow_", "python_", "firewall_", "monitoring_"),
-    *(f"{server.group}_" for server in EVERY if server.role is not Role.EXPORTER),
+    *(
+        f"{server.group}_"
+        for server in EVERY
+        if server.role is not Role.EXPORTER and not server.like
+    ),
 )
 _KEPT = "airflow_settings"
 """Where a host's connector data keeps its completed settings."""
@@ -106,7 +110,7 @@ def _checked(values: Mapping[str, Any]) -> Settings:
 def _from_urls(host: Host, given: Mapping[str, Any]) -> dict[str, Any]:
     """Split the URLs of servers into the settings that they stand for."""
     found: dict[str, Any] = {}
-    for server in (each.group for each in BACKENDS):
+    for server in (each.group for each in BACKENDS if each.may_be_external):
         name = f"{server}_url"
         if given.get(name) is None:
             continue
@@ -155,45 +159,53 @@ def _check_broker(checked: Settings, members: Members) -> None:
     release = checked.release
     if not any(members[component.name] for component in release.components):
         return
-    servers = checked.servers
-    used = {name: members[name] or servers[name].host for name in (each.group for each in BROKERS)}
-    if all(used.values()):
+    used = [each for each in BROKERS if members[each.group] or _named(checked, each)]
+    if len(used) > 1:
+        names = [each.name for each in used]
         raise SettingsError(
-            "there are two brokers, RabbitMQ and Redis: leave the rabbitmq or the redis part out"
+            f"there are two brokers, {names[0]} and {names[1]}: leave the {used[0].group} or the"
+            f" {used[1].group} part out"
         )
-    if used["redis"] and not release.redis_url:
-        raise SettingsError(
-            f"Airflow {release.version} can't use Redis here: use RabbitMQ, in the group rabbitmq"
-        )
-    for name, there in used.items():
-        if there and servers[name].tls and not release.broker_tls:
+    for broker in used:
+        if broker.settings == "redis" and not release.redis_url:
+            raise SettingsError(
+                f"Airflow {release.version} can't use {broker.name} here: use RabbitMQ, in the"
+                " group rabbitmq"
+            )
+        if checked.servers[broker.settings].tls and not release.broker_tls:
             raise SettingsError(
                 f"Airflow {release.version} can't check its broker's certificate: "
-                f"leave {name}_tls out"
+                f"leave {broker.settings}_tls out"
             )
+
+
+def _named(checked: Settings, server: Server) -> bool:
+    """Return whether the settings name an external server."""
+    return server.may_be_external and checked.servers[server.settings].host is not None
 
 
 def _tls(host: Host, checked: Settings, members: Members) -> dict[str, Any]:
     """Return port, CA and certificate of the servers with TLS, as far as they are not given."""
     found: dict[str, Any] = {"rabbitmq_port": 5671} if checked.rabbitmq_tls else {}
     folder = certificates.folder(checked.secrets_file(host))
-    for server, given in checked.servers.items():
-        if not members[server] or not given.tls or given.certificate:
+    for server in BACKENDS:
+        given, prefix = checked.servers[server.settings], server.settings
+        if not members[server.group] or not given.tls or given.certificate:
             continue
-        found[f"{server}_ca"] = certificates.authority(folder).certificate
-        if among(host, members[server]):
+        found[f"{prefix}_ca"] = certificates.authority(folder).certificate
+        if among(host, members[server.group]):
             addresses = (address(host), host.name, "localhost", "127.0.0.1", "::1")
             pair = certificates.issued(folder, hostname(host), addresses)
-            found[f"{server}_certificate"], found[f"{server}_certificate_key"] = pair
+            found[f"{prefix}_certificate"], found[f"{prefix}_certificate_key"] = pair
     return found
 
 
 def _servers(host: Host, members: Members) -> dict[str, str]:
     found = {}
-    for name in (each.group for each in BACKENDS):
-        hosts = members[name]
+    for server in BACKENDS:
+        hosts, setting = members[server.group], f"{server.settings}_host"
         if len(hosts) > 1:
-            raise SettingsError(f"group {name} has {len(hosts)} hosts; leave one in it")
+            raise SettingsError(f"group {server.group} has {len(hosts)} hosts; leave one in it")
         if hosts:
-            found[f"{name}_host"] = "127.0.0.1" if among(host, hosts) else address(hosts[0])
+            found[setting] = "127.0.0.1" if among(host, hosts) else address(hosts[0])
     return found

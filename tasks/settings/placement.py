@@ -97,7 +97,7 @@ class Placement:
             name=hostname(host),
             address=address(host),
             components=frozenset(name for name, hosts in members.items() if among(host, hosts)),
-            servers=frozenset(each.group for each in servers.BACKENDS if members[each.group]),
+            servers=frozenset(e.settings for e in servers.BACKENDS if members[e.group]),
             hosts=tuple(map(address, self.others)),
             database_hosts=tuple(address(e) for e in self.others if among(e, self.with_database)),
             direct_hosts=tuple(map(address, direct)),
