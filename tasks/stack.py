@@ -102,7 +102,7 @@ def _deploy_servers(settings: Settings) -> None:
     broker = []
     if "rabbitmq" in settings.topology.components:
         broker = deploy_rabbitmq(settings)
-    if "redis" in settings.topology.components:
+    if not settings.topology.components.isdisjoint(("redis", "valkey")):
         deploy_redis(settings)
     deploy_monitoring(settings, broker=broker)
 

@@ -23,7 +23,7 @@ def host(groups: dict[str, list[str]], name: str, **data: Any) -> Host:
 
 def everything(name: str) -> dict[str, list[str]]:
     """Give the groups of an inventory with one host, RabbitMQ as broker, and nothing in between."""
-    others = ("redis", "pgbouncer", "proxy", *(each.group for each in EXPORTERS))
+    others = ("redis", "valkey", "pgbouncer", "proxy", *(each.group for each in EXPORTERS))
     return {group: [name] for group in GROUPS if group not in others}
 
 

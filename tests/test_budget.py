@@ -23,7 +23,7 @@ def settings(folder: Path, *groups: str, **data: Any) -> Settings:
     members = {
         group: ["192.0.2.1" if group in (groups or GROUPS) else "192.0.2.2"]
         for group in GROUPS
-        if group not in ("redis", "pgbouncer", *(each.group for each in EXPORTERS))
+        if group not in ("redis", "valkey", "pgbouncer", *(each.group for each in EXPORTERS))
     }
     return Settings.of(
         made_up.host(members, "192.0.2.1", airflow_secrets_file=folder / "s", **data)

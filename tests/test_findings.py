@@ -305,3 +305,16 @@ def test_one_refusal_speaks_of_every_host(tmp_path: Path) -> None:
         "port 8080 of a",
         "b has a RabbitMQ",
     ]
+
+
+def test_a_distribution_without_a_server_is_refused(tmp_path: Path) -> None:
+    groups = {**made_up.everything(HOST), "rabbitmq": [], "valkey": [HOST]}
+    host = made_up.host(groups, HOST, airflow_secrets_file=tmp_path / "s", airflow_fernet_key=KEY)
+
+    def said(distribution: str) -> list[str]:
+        seen = read([f"distribution {distribution}"])
+        return findings({HOST: Site(Settings.of(host), seen, tmp_path / "s", {})})
+
+    assert said("debian 13") == []
+    (sentence,) = said("debian 12")
+    assert "has Debian 12, which does not have Valkey: use a host with Debian 13 or" in sentence

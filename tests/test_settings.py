@@ -590,3 +590,14 @@ def test_hosts_of_the_api_alone_need_no_dags(tmp_path: Path) -> None:
     assert {name: each.reads_dags for name, each in hosts.items()} == {
         "api": False, "web": True, "w1": True, "db": False,
     }  # fmt: skip
+
+
+def test_valkey_takes_the_place_of_redis_by_its_settings(tmp_path: Path) -> None:
+    groups = {**made_up.everything("192.0.2.10"), "rabbitmq": [], "valkey": ["192.0.2.10"]}
+    given = {"airflow_secrets_file": tmp_path / "s", "redis_tls": True}
+    settings = Settings.of(made_up.host(groups, "192.0.2.10", **given))
+    assert (settings.broker, settings.redis_host, settings.foreign) == ("redis", "127.0.0.1", ())
+    assert settings.redis_certificate
+    both = {**groups, "rabbitmq": ["192.0.2.10"]}
+    with pytest.raises(SettingsError, match="there are two brokers, RabbitMQ and Valkey: leave"):
+        Settings.of(made_up.host(both, "192.0.2.10", **given))

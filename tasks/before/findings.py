@@ -175,7 +175,7 @@ def _packages(name: str, settings: Settings, seen: Seen) -> Iterator[str]:
     """Refuse servers whose packages the distribution does not have."""
     for server in servers.EVERY:
         wanted = server.group in settings.topology.components
-        if wanted and server.distributions and seen.distribution not in server.distributions:
+        if wanted and not server.to_be_had(seen.distribution):
             yield (
                 f"{name} has {seen.distribution or 'an unknown distribution'}, which does not have"
                 f" {server.name}: use a host with {' or '.join(server.distributions)}, or another"

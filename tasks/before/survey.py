@@ -289,7 +289,9 @@ def _used(settings: Settings) -> list[str]:
         "airflow_jwt_secret": "jwt_secret" not in release.keys,
         "postgresql_results_password": not release.results_apart,
         **{
-            name: each.group != settings.broker for each in servers.BROKERS for name in each.secrets
+            name: each.settings != settings.broker
+            for each in servers.BROKERS
+            for name in each.secrets
         },
     }
     return [name for name in secrets.GENERATORS if not unused.get(name)]

@@ -76,7 +76,8 @@ def python_packages(release: Release, extras: Iterable[str], python: Interpreter
 
 def apt_packages(release: Release, extras: Iterable[str], distribution: str) -> list[str]:
     """List every apt package that a host of ``distribution`` may be asked to have."""
-    every = (*APT.values(), *(server.packages for server in servers.EVERY))
+    had = [each for each in servers.EVERY if each.to_be_had(distribution)]
+    every = (*APT.values(), *(server.packages for server in had))
     wanted = {name for names in every for name in names}
     if distribution in fitting(release):
         wanted.update(python_packages(release, extras, interpreter(release, distribution)))

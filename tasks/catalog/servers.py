@@ -7,7 +7,7 @@ by these rows; what a server does in particular is in the module of its name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -60,6 +60,10 @@ class Server:
     """Schemes of URLs that name an external one -> whether they mean TLS; none if it can't be."""
     path: str = ""
     """The setting that the path of such a URL stands for."""
+
+    def to_be_had(self, distribution: str) -> bool:
+        """Return whether a distribution has its packages."""
+        return not self.distributions or distribution in self.distributions
 
     @property
     def settings(self) -> str:
@@ -126,6 +130,20 @@ REDIS = Server(
     schemes={"redis": False, "rediss": True},
     path="redis_database",
 )
+VALKEY = replace(
+    REDIS,
+    group="valkey",
+    name="Valkey",
+    like="redis",
+    packages=("valkey-server",),
+    distributions=("Debian 13", "Ubuntu 24.04", "Ubuntu 26.04"),
+    unit="valkey-server@airflow.service",
+    listens=("valkey-server@airflow.",),
+    user="valkey",
+    masked="valkey-server.service",
+    schemes={},
+    path="",
+)
 PGBOUNCER = Server(
     group="pgbouncer",
     name="PgBouncer",
@@ -190,7 +208,7 @@ RABBITMQ_EXPORTER = Server(
 )
 
 EVERY = (
-    *(POSTGRESQL, RABBITMQ, REDIS, PGBOUNCER, PROXY),
+    *(POSTGRESQL, RABBITMQ, REDIS, VALKEY, PGBOUNCER, PROXY),
     *(STATSD_EXPORTER, POSTGRESQL_EXPORTER, RABBITMQ_EXPORTER),
 )
 """All of them, in the order in which people read about them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pyinfra import host
 from pyinfra.api.operation import OperationMeta
@@ -35,7 +36,13 @@ OFFERS: Mapping[Server, Offer] = {
     # Those first that use others.
     servers.PROXY: Offer(proxy.looks, proxy.checks, proxy.absent),
     servers.PGBOUNCER: Offer(pgbouncer.looks, pgbouncer.checks, pgbouncer.absent),
-    servers.REDIS: Offer(redis.looks, redis.checks, redis.absent, (redis.DATA,)),
+    servers.REDIS: Offer(redis.looks, redis.checks, redis.absent, (redis.PROGRAM.data,)),
+    servers.VALKEY: Offer(
+        partial(redis.looks, program=redis.VALKEYS_PROGRAM),
+        partial(redis.checks, program=redis.VALKEYS_PROGRAM),
+        partial(redis.absent, program=redis.VALKEYS_PROGRAM),
+        (redis.VALKEYS_PROGRAM.data,),
+    ),
     servers.RABBITMQ: Offer(rabbitmq.looks, rabbitmq.checks, rabbitmq.absent),
     servers.POSTGRESQL: Offer(postgresql.looks, postgresql.checks, postgresql.absent),
 }
