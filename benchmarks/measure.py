@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-from tests.far import Line, far, known_hosts
-from tests.host_image import KEY, say
-from tests.hosts import Host, Network
+from tests.support.far import Line, far, known_hosts
+from tests.support.host_image import KEY, say
+from tests.support.hosts import Host, Network
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import TESTS, Network
-from tests.receivers import Receivers
-from tests.receivers import receivers as running
+from tests.support.hosts import TESTS, Network
+from tests.support.receivers import Receivers
+from tests.support.receivers import receivers as running
 
-pytest.register_assert_rewrite("tests.deliveries", "tests.housekeeping", "tests.reports")
+pytest.register_assert_rewrite(
+    "tests.support.deliveries", "tests.support.housekeeping", "tests.support.reports"
+)
 
 
 @pytest.fixture(scope="session")
