@@ -60,6 +60,12 @@ class Units(Wide[dict[str, Unit]]):
     wide = "watched"
     default = dict
 
+    @staticmethod
+    def narrowed(
+        answer: dict[str, Unit], have: tuple[Watched, ...], wanted: tuple[Watched, ...]
+    ) -> dict[str, Unit]:
+        return {each.unit: answer[each.unit] for each in wanted if each.unit in answer}
+
     def command(self, watched: tuple[Watched, ...]) -> StringCommand:
         files = sorted({path for each in watched for path in each.reads})
         newer = [bit for each in watched for bit in self._newer(each)]
