@@ -1,21 +1,22 @@
 """The wheel: everything under one name, and usable beside a project's own `tasks/`."""
 
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import ROOT, Deployment
+from tests.support.cli import Deployment
 from tests.support.hosts import Host, Network
 
+pytestmark = pytest.mark.docker
+
 SECRET = "given-by-the-project"
+
 INVENTORY = """
 host = {address!r}
 hosts = ([host], {data!r})
 db = [host]
 """
+
 DEPLOY = """
 from tasks import greeting
 from pyinfra_airflow.tasks import deploy_postgresql
@@ -23,54 +24,6 @@ from pyinfra_airflow.tasks import deploy_postgresql
 assert greeting == "the project's own"
 deploy_postgresql()
 """
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    (found,) = folder.glob("*.whl")
-    assert list(folder.glob("*.tar.gz"))  # the wheel was built from this sdist
-    return found
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path) -> Path:
-    """A fresh environment that holds the wheel, as another project has it."""
-    environment = wheel.parent / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    subprocess.run([environment / "bin/pip", "install", "-q", str(wheel)], check=True)
-    return environment / "bin/python"
-
-
-def test_the_wheel_has_everything_under_one_name(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
-    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"pyinfra_airflow"}
-    for path in [*ROOT.glob("files/**/*"), *ROOT.glob("templates/*"), *ROOT.glob("tasks/**/*")]:
-        if path.is_file() and path.suffix != ".pyc":
-            assert f"pyinfra_airflow/{path.relative_to(ROOT)}" in names
-
-
-def test_the_wheel_finds_its_files(python: Path, tmp_path: Path) -> None:
-    code = (
-        "from pyinfra_airflow.tasks.resources import resource, template;"
-        "print(resource('dags').is_dir(), template('airflow', environment='/x'))"
-    )
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith("True #!/bin/sh"), done.stderr
-
-
-def test_an_editable_install_works_too(tmp_path: Path) -> None:
-    code = "import pyinfra_airflow.tasks as tasks; print(tasks.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == str(ROOT / "tasks/__init__.py"), done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +61,6 @@ def login(host: Host, password: str = "") -> str:
     return (done.stdout + done.stderr).strip()
 
 
-@pytest.mark.docker
 def test_another_project_deploys_postgresql_alone(alone: tuple[Host, Deployment]) -> None:
     host, deployment = alone
     run = deployment.run()
@@ -122,7 +74,6 @@ def test_another_project_deploys_postgresql_alone(alone: tuple[Host, Deployment]
     assert "no password supplied" in login(host)
 
 
-@pytest.mark.docker
 def test_the_walkthrough_s_open_settings_want_consent_and_can_be_taken_back(
     alone: tuple[Host, Deployment],
 ) -> None:

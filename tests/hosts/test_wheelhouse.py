@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tasks.catalog.wheelhouse import Wheelhouse
 from tests.support.cli import ROOT, Deployment
 from tests.support.hosts import Host, Network
+
+pytestmark = pytest.mark.docker
 
 INVENTORY = """
 hosts = ([{name!r}], {data!r})
 postgresql = rabbitmq = {web} = scheduler = {more}worker = [{name!r}]
 """
+
 DEPLOY = "from tasks import deploy_python, deploy_system\n\ndeploy_system()\ndeploy_python()\n"
+
 # What is left of the world are apt's archives; what other tests have fetched is out of sight too.
 CUT_OFF = r"""
 for name in $(grep -rhoE 'https?://[^/: "]+' /etc/apt | sed 's#.*/##' | sort -u); do
@@ -25,11 +28,13 @@ done
 echo 'nameserver 127.0.0.1' > /etc/resolv.conf
 umount /root/.cache/pip /root/.cache/uv
 """
+
 FETCH = """
 import re, sys, urllib.request
 for link in re.findall('href="([^"]+)"', urllib.request.urlopen(sys.argv[1]).read().decode()):
     urllib.request.urlretrieve(sys.argv[1] + link, urllib.request.unquote(link))
 """
+
 CASES = [("3.3.2", "Debian 12", "bookworm"), ("1.8.2", "Debian 11", "bullseye")]
 
 
@@ -39,7 +44,6 @@ def fill(release: str, distribution: str, folder: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True)
 
 
-@pytest.mark.docker
 @pytest.mark.sweep  # test_bundle deploys from a folder of wheels
 @pytest.mark.parametrize(("release", "distribution", "codename"), CASES)
 def test_a_host_without_an_index_gets_its_environment(
@@ -86,18 +90,3 @@ def _deployment(host: Host, release: str, folder: Path) -> Deployment:
     (folder / "inventory.py").write_text(text)
     (folder / "deploy.py").write_text(DEPLOY)
     return Deployment(str(folder / "inventory.py"), {}, deploy=str(folder / "deploy.py"))
-
-
-def test_the_files_of_the_pins_are_chosen_and_what_sources_are_built_with(tmp_path: Path) -> None:
-    names = (
-        "Flask_Login-0.2.11.tar.gz", "flask_login-0.6.0-py3-none-any.whl", "notes.txt",
-        "setuptools-80.9.0-py3-none-any.whl", "vine-5.1.0-py3-none-any.whl",
-    )  # fmt: skip
-    for name in names:
-        (tmp_path / name).touch()
-    wheelhouse = Wheelhouse(str(tmp_path))
-    assert [path.name for path in wheelhouse.files({"vine": "5.1"})] == [names[4]]
-    with_source = wheelhouse.files({"flask-login": "0.2.11", "vine": "5.1.0"})
-    assert {path.name for path in with_source} == {names[0], names[3], names[4]}
-    assert wheelhouse.missing({"vine": "5.1.0", "kombu": "5.4"}) == ["kombu 5.4"]
-    assert Wheelhouse("https://example.org/wheels").missing({"kombu": "5.4"}) == []
