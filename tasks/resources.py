@@ -27,7 +27,7 @@ def helper_names(folder: str) -> tuple[str, ...]:
 
 
 def template(name: str, **values: object) -> str:
-    """Render ``templates/<name>.j2``; a value that the template lacks is an error."""
+    """Render ``<name>.j2`` of a folder in ``templates``; a value that it lacks is an error."""
     return _environment().get_template(f"{name}.j2").render(**values)
 
 
@@ -35,7 +35,7 @@ def template(name: str, **values: object) -> str:
 def _environment() -> Environment:
     """Return what keeps the templates that it has compiled: each host needs them again."""
     return Environment(
-        loader=FileSystemLoader(_ROOT / "templates"),
+        loader=FileSystemLoader(sorted((_ROOT / "templates").glob("*/"))),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

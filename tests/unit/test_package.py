@@ -12,7 +12,7 @@ def test_the_wheel_has_everything_under_one_name(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"pyinfra_airflow"}
-    for path in [*ROOT.glob("files/**/*"), *ROOT.glob("templates/*"), *ROOT.glob("tasks/**/*")]:
+    for path in [*ROOT.glob("files/**/*"), *ROOT.glob("templates/**/*"), *ROOT.glob("tasks/**/*")]:
         if path.is_file() and path.suffix != ".pyc":
             assert f"pyinfra_airflow/{path.relative_to(ROOT)}" in names
 
