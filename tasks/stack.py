@@ -35,7 +35,7 @@ from .host.system import deploy_system
 from .servers import firewall, monitoring, offers
 from .servers.firewall import deploy_firewall, deploy_less_guard
 from .servers.monitoring import deploy_monitoring
-from .servers.offers import deploy_absent, leaving
+from .servers.offers import deploy_absent, deploy_replaced, leaving, replaced
 from .servers.pgbouncer import deploy_pgbouncer
 from .servers.postgresql import deploy_less_access, deploy_postgresql
 from .servers.proxy import deploy_proxy
@@ -70,6 +70,9 @@ def deploy_stack(
     deploy_no_leftovers(settings, sites[host.name].seen)
     deploy_system(settings)
     deploy_firewall(settings, leaving=gone)
+    now = replaced(settings, gone)
+    if now:
+        deploy_replaced(settings, now)
     _deploy_servers(settings)
     barrier(name="Wait for the database and the broker")
     stored = held_in(sites)
@@ -90,7 +93,7 @@ def deploy_stack(
     deploy_proxy(settings)
     if before:
         deploy_arrived(settings)
-    _deploy_less(settings, gone)
+    _deploy_less(settings, [each for each in gone if each not in now])
 
 
 def _deploy_servers(settings: Settings) -> None:

@@ -68,6 +68,22 @@ def leaving(settings: Settings, present: Collection[str]) -> list[Server]:
     return [each for each in OFFERS if each.group in present and each.group not in wanted]
 
 
+def replaced(settings: Settings, gone: Collection[Server]) -> list[Server]:
+    """Return those of the servers that are ``gone`` whose port another one takes over."""
+    here = [each for each in OFFERS if each.group in settings.topology.components]
+    wanted = {each.settings for each in here}
+    return [each for each in gone if each.settings in wanted]
+
+
+@deploy("Servers")
+def deploy_replaced(settings: Settings, gone: Collection[Server]) -> None:
+    """Stop the servers that are ``gone``, used or not, before another one takes over the port."""
+    for server in host.loop(list(OFFERS)):
+        if server in gone:
+            name = f"Stop {server.name}, whose port another server takes over"
+            OFFERS[server].absent(name=name, settings=settings, force=True)
+
+
 @deploy("Servers")
 def deploy_absent(settings: Settings, gone: Collection[Server]) -> None:
     """Stop the servers that are ``gone`` from the inventory, and keep their data."""
