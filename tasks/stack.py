@@ -70,10 +70,7 @@ def deploy_stack(
     deploy_no_leftovers(settings, sites[host.name].seen)
     deploy_system(settings)
     deploy_firewall(settings, leaving=gone)
-    now = replaced(settings, gone)
-    if now:
-        deploy_replaced(settings, now)
-    _deploy_servers(settings)
+    _deploy_servers(settings, gone)
     barrier(name="Wait for the database and the broker")
     stored = held_in(sites)
     changed, before = _deploy_release(settings, stored, checked=checked)
@@ -93,11 +90,13 @@ def deploy_stack(
     deploy_proxy(settings)
     if before:
         deploy_arrived(settings)
-    _deploy_less(settings, [each for each in gone if each not in now])
+    _deploy_less(settings, gone)
 
 
-def _deploy_servers(settings: Settings) -> None:
+def _deploy_servers(settings: Settings, gone: Collection[Server]) -> None:
     """Deploy this host's servers."""
+    if now := replaced(settings, gone):
+        deploy_replaced(settings, now)
     if "postgresql" in settings.topology.components:
         deploy_postgresql(settings, keep_access=True)
     if "pgbouncer" in settings.topology.components:
@@ -138,9 +137,10 @@ def _deploy_less(settings: Settings, gone: Collection[Server]) -> None:
         deploy_less_access(settings)
     if "rabbitmq" in settings.topology.components:
         deploy_fewer_queues(settings)
-    if gone:
-        deploy_absent(settings, gone)
-        deploy_less_guard(settings, gone)
+    now = replaced(settings, gone)
+    if left := [each for each in gone if each not in now]:
+        deploy_absent(settings, left)
+        deploy_less_guard(settings, left)
 
 
 def _looks(settings: Settings) -> Iterator[Look]:
