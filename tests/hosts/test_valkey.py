@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.sweep]
 
 def test_valkey_is_a_broker_like_redis_and_leaves_like_it(network: Network, tmp_path: Path) -> None:
     host = network.host("valkey", distribution="trixie")
-    inventory, secrets = tmp_path / "valkey.py", tmp_path / "secrets.json"
+    inventory, secrets = tmp_path / "one.py", tmp_path / "secrets.json"
     text = (ROOT / "inventories/single.py").read_text()
     assert "postgresql = rabbitmq = [host]" in text
     inventory.write_text(text.replace("postgresql = rabbitmq =", "postgresql = valkey ="))
