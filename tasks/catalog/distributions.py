@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from . import servers
 from .model import Interpreter, NoInterpreterError, Release
@@ -74,9 +74,22 @@ def python_packages(release: Release, extras: Iterable[str], python: Interpreter
     return [*python.packages, "python3-venv", *os_packages(release, extras)]
 
 
-def apt_packages(release: Release, extras: Iterable[str], distribution: str) -> list[str]:
-    """List every apt package that a host of ``distribution`` may be asked to have."""
-    had = [each for each in servers.EVERY if each.to_be_had(distribution)]
+def apt_packages(
+    release: Release,
+    extras: Iterable[str],
+    distribution: str,
+    groups: Collection[str] | None = None,
+) -> list[str]:
+    """List every apt package that a host of ``distribution`` may be asked to have.
+
+    With ``groups``, servers that are like another one count only where they are wanted.
+    """
+    had = [
+        each
+        for each in servers.EVERY
+        if each.to_be_had(distribution)
+        and (groups is None or not each.like or each.group in groups)
+    ]
     every = (*APT.values(), *(server.packages for server in had))
     wanted = {name for names in every for name in names}
     if distribution in fitting(release):

@@ -72,7 +72,8 @@ class Packages(Part):
 
     def lacks_debs(self, distribution: str) -> str | None:
         """Return what the bundle lacks for a host of ``distribution``."""
-        packages = distributions.apt_packages(self.release, self.extras, distribution)
+        here = self.topology.components
+        packages = distributions.apt_packages(self.release, self.extras, distribution, here)
         missing = self.bundle.missing(distribution, packages) if self.bundle else []
         if not missing:
             return None

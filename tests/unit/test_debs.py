@@ -81,7 +81,9 @@ def test_a_step_installs_what_the_table_has_and_so_a_bundle() -> None:
 
 
 def test_a_bundle_for_the_release_is_taken(tmp_path: Path) -> None:
-    packages = distributions.apt_packages(releases.find("3.3.2"), (), "Debian 13")
+    every = distributions.apt_packages(releases.find("3.3.2"), (), "Debian 13")
+    packages = distributions.apt_packages(releases.find("3.3.2"), (), "Debian 13", ["redis"])
+    assert set(every) - set(packages) == {"valkey-server"}
     (pattern,) = [name for name in packages if name.startswith("^")]
     folder = filled(tmp_path, "Debian 13", *{*packages, "libmicrohttpd12t64"} - {pattern})
     secrets = tmp_path / "secrets.json"
