@@ -25,11 +25,6 @@ def executing() -> bool:
     return state.is_executing
 
 
-def planning() -> bool:
-    """Tell whether this run makes a plan first."""
-    return state.should_check_for_changes()
-
-
 def diffing() -> bool:
     """Tell whether diffs are shown."""
     return bool(state.config.DIFF)

@@ -50,7 +50,7 @@ def deploy_no_leftovers(settings: Settings, seen: Seen) -> None:
 
 @operation()
 def jobs_ended(paths: list[str]) -> Commands:
-    """Comment their lines out in crontabs, take scripts the right to run, and disable timers."""
+    """Comment their lines out in crontabs, make scripts non-executable, and disable timers."""
     for path in paths:
         yield from copied(path)
         yield _ended(path)

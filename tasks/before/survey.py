@@ -236,11 +236,6 @@ class Site(NamedTuple):
     """Secrets that are those of this file, and not given: name -> fingerprint."""
 
     @property
-    def has_airflow(self) -> bool:
-        """Whether a host of the inventory has a component of Airflow."""
-        return bool(self.settings.airflow_components or self.settings.topology.hosts)
-
-    @property
     def holds_database(self) -> bool:
         """Whether this host is the one that is asked what the database holds."""
         runs_it = "postgresql" in self.settings.topology.components

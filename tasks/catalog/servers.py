@@ -52,8 +52,6 @@ class Server:
     """Whether our drop-in restarts it after a crash, which Debian's unit does not do."""
     reported: bool = True
     """Whether its crashes are reported."""
-    tls_files: tuple[str, ...] = ()
-    """What its settings of TLS files are called, without its name."""
     secrets: tuple[str, ...] = ()
     """The settings of its generated passwords."""
     schemes: Mapping[str, bool] = field(default_factory=dict)
@@ -81,8 +79,6 @@ class Server:
         return bool(self.schemes)
 
 
-_PAIR = ("certificate", "certificate_key")
-
 POSTGRESQL = Server(
     group="postgresql",
     name="PostgreSQL",
@@ -94,7 +90,6 @@ POSTGRESQL = Server(
     user="postgres",
     memory=60,
     revived=True,
-    tls_files=("ca", *_PAIR),
     secrets=("postgresql_password", "postgresql_results_password"),
     schemes={"postgresql": False, "postgres": False},
     path="postgresql_database",
@@ -109,7 +104,6 @@ RABBITMQ = Server(
     listens=("rabbitmq-server.",),
     user="rabbitmq",
     memory=100,
-    tls_files=("ca", *_PAIR),
     secrets=("rabbitmq_password",),
     schemes={"amqp": False, "amqps": True},
     path="rabbitmq_vhost",
@@ -125,7 +119,6 @@ REDIS = Server(
     user="redis",
     memory=30,
     masked="redis-server.service",
-    tls_files=("ca", *_PAIR),
     secrets=("redis_password",),
     schemes={"redis": False, "rediss": True},
     path="redis_database",
@@ -166,7 +159,6 @@ PROXY = Server(
     user="",
     memory=10,
     revived=True,
-    tls_files=_PAIR,
 )
 STATSD_EXPORTER = Server(
     group="statsd_exporter",

@@ -52,7 +52,7 @@ def deploy_firewall(settings: Settings | None = None, *, leaving: Collection[Ser
     The ports of servers that are ``leaving`` stay guarded until ``deploy_less_guard``.
     """
     settings = with_servers(Settings.of(host, settings), leaving)
-    if not any((allowed(settings), allowed(settings, "udp"), settings.firewall)):
+    if not _needed(settings):
         if look(HostSystem).firewall:
             absent(name="Remove the firewall rules")
         return
@@ -74,7 +74,7 @@ def deploy_firewall(settings: Settings | None = None, *, leaving: Collection[Ser
 
 def looks(settings: Settings) -> Iterator[Look]:
     """Return what the steps of `deploy_firewall` ask."""
-    if not any((allowed(settings), allowed(settings, "udp"), settings.firewall)):
+    if not _needed(settings):
         return
     yield Look.of(AptPackages, packages=distributions.APT["firewall"])
     yield Look.of(Paths, paths=(_UNIT_FILE, FIREWALL_RULES))
@@ -82,6 +82,11 @@ def looks(settings: Settings) -> Iterator[Look]:
     yield Look.of(FirewallTable)
     if settings.firewall:
         yield Look.of(SshPorts)
+
+
+def _needed(settings: Settings) -> bool:
+    """Return whether a host has any rules."""
+    return any((allowed(settings), allowed(settings, "udp"), settings.firewall))
 
 
 def with_servers(settings: Settings, more: Collection[Server]) -> Settings:
@@ -97,11 +102,10 @@ def deploy_less_guard(settings: Settings, gone: Collection[Server]) -> None:
     guarded = with_servers(settings, gone)
     if allowed(guarded) == allowed(settings):
         return
-    needed = any((allowed(settings), allowed(settings, "udp"), settings.firewall))
     ssh_ports: tuple[int, ...] = look(SshPorts) if settings.firewall else ()
     rules_fewer(
         name="Remove the rules of servers that have stopped",
-        rules=rules_text(settings, ssh_ports) if needed else "",
+        rules=rules_text(settings, ssh_ports) if _needed(settings) else "",
         ports=tuple(port(settings, setting) for each in gone for setting in each.ports),
     )
 

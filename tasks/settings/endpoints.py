@@ -18,8 +18,6 @@ LOOPBACK = "127.0.0.1"
 class Endpoint:
     """A port of a host."""
 
-    what: str
-    """Group or component whose port it is."""
     setting: str
     """What chooses the port."""
     port: int
@@ -95,7 +93,7 @@ def _of_server(settings: Model, server: Server) -> Iterator[Endpoint]:
         if server.role is Role.PROXY and number not in settings.proxy_ports:
             continue
         listen = listeners(settings, server)
-        yield Endpoint(server.group, setting, number, listen, come, server.listens, guarded)
+        yield Endpoint(setting, number, listen, come, server.listens, guarded)
     if server is servers.STATSD_EXPORTER:
         yield _statsd(settings)
 
@@ -106,7 +104,7 @@ def _statsd(settings: Model) -> Endpoint:
     name = "monitoring_statsd_port"
     listen = (settings.topology.statsd or LOOPBACK,)
     return Endpoint(
-        *("statsd_exporter", name, settings.monitoring_statsd_port, listen, hosts, AIRFLOW_UNITS),
+        *(name, settings.monitoring_statsd_port, listen, hosts, AIRFLOW_UNITS),
         guarded=bool(hosts),
         protocol="udp",
     )
@@ -118,20 +116,19 @@ def _of_component(settings: Model, component: Component) -> Iterator[Endpoint]:
         behind = bool(topology.proxies)
         come = topology.web_clients if behind else EVERYBODY
         guarded = behind and not is_loopback(settings.airflow_web_host)
-        yield _airflow(settings, component, "airflow_web_port", "airflow_web_host", come, guarded)
+        yield _airflow(settings, "airflow_web_port", "airflow_web_host", come, guarded)
     elif kind == "flower":
-        yield _airflow(settings, component, "airflow_flower_port", "airflow_flower_host", EVERYBODY)
+        yield _airflow(settings, "airflow_flower_port", "airflow_flower_host", EVERYBODY)
     elif kind == "health":
-        yield _airflow(settings, component, "airflow_health_port", "airflow_web_host", EVERYBODY)
+        yield _airflow(settings, "airflow_health_port", "airflow_web_host", EVERYBODY)
     elif component.log_port and not topology.web_here:
         web = tuple(each for each in topology.web_hosts if each != topology.address)
         number = port(settings, component.log_port)
-        yield Endpoint(component.name, component.log_port, number, ("*",), web, AIRFLOW_UNITS, True)
+        yield Endpoint(component.log_port, number, ("*",), web, AIRFLOW_UNITS, True)
 
 
 def _airflow(
     settings: Model,
-    component: Component,
     setting: str,
     listens_at: str,
     come: tuple[str, ...],
@@ -140,4 +137,4 @@ def _airflow(
     address: str = getattr(settings, listens_at)
     come = () if is_loopback(address) else come
     number = port(settings, setting)
-    return Endpoint(component.name, setting, number, (address,), come, AIRFLOW_UNITS, guarded)
+    return Endpoint(setting, number, (address,), come, AIRFLOW_UNITS, guarded)
